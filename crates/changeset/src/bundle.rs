@@ -1,0 +1,129 @@
+//! Bundles: a file of pages, how a partition's records travel on a USB stick.
+//!
+//! A bundle stands alone: its first page refers to nothing, each later page only to those before. It is never
+//! compressed and carries no signature but those of the change sets, so an independent reader needs only CBOR, blake3
+//! and ed25519. The running hash at its end shows a damaged file; who wrote what is proven by the change sets alone.
+
+use crate::cbor::{Reader, Writer};
+use crate::entry::Verified;
+use crate::error::{Fault, PageError};
+use crate::hash::RunningHash;
+use crate::id::{ChangeSetId, LogIncarnation, Partition, WorkspaceId};
+use crate::limits::{MAX_BUNDLE_PAGES, MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARTITION_BYTES};
+use crate::page::{MemoryLog, decode_page, encode_page};
+use std::collections::HashSet;
+
+/// The first bytes of every bundle.
+pub const BUNDLE_MAGIC: &[u8; 8] = b"FBBUNDL1";
+
+/// Where a cut is sought: well below the limits, so that runs that are open there can still be closed.
+const AIM_ENTRIES: usize = MAX_PAGE_ENTRIES / 2;
+const AIM_BYTES: usize = MAX_PAGE_BYTES / 4;
+
+/// A bundle whose every change set was verified.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// The partition.
+    pub partition: Partition,
+    /// The incarnation of the log that it was written from.
+    pub log: LogIncarnation,
+    /// The change sets in log order; each stands after its previous one.
+    pub entries: Vec<Verified>,
+}
+
+impl Bundle {
+    /// The bundle's bytes.
+    ///
+    /// # Errors
+    /// [`PageError`]: an entry's run has no signature yet, an entry stands before its previous, or a run is too long.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, PageError> {
+        let mut running = RunningHash::start(&self.workspace, &self.partition, &self.log);
+        let mut log = MemoryLog::new();
+        let mut pages = Vec::new();
+        for page in cut(&self.entries) {
+            if let Some(stranger) = page.iter().find(|entry| {
+                *entry.actor().workspace() != self.workspace || *entry.actor().partition() != self.partition
+            }) {
+                return Err(PageError::WrongPartition { id: stranger.id() });
+            }
+            pages.push(encode_page(page, &log)?);
+            for entry in page {
+                running = running.then(&entry.id());
+                log.push(entry.clone());
+            }
+        }
+        let mut out = Writer::with_capacity(pages.iter().map(Vec::len).sum::<usize>() + 200);
+        out.raw(BUNDLE_MAGIC);
+        out.array(5);
+        out.bytes(self.workspace.as_bytes());
+        out.text(self.partition.as_str());
+        out.bytes(self.log.as_bytes());
+        out.array(pages.len());
+        pages.iter().for_each(|page| out.bytes(page));
+        out.bytes(running.as_bytes());
+        Ok(out.into_bytes())
+    }
+
+    /// Reads and verifies a bundle; `progress` hears the number of change sets verified so far after each page.
+    ///
+    /// # Errors
+    /// [`PageError`] that names the page and entry; nothing is taken from a bundle that does not hold as a whole.
+    pub fn from_bytes(bytes: &[u8], mut progress: impl FnMut(usize)) -> Result<Self, PageError> {
+        let mut reader = Reader::new(bytes, "bundle");
+        let Some(rest) = bytes.strip_prefix(BUNDLE_MAGIC) else {
+            return Err(reader.fault(Fault::Expected("the bundle's first bytes, FBBUNDL1")).into());
+        };
+        reader = Reader::new(rest, "bundle, after its first 8 bytes");
+        reader.array_of(5)?;
+        let workspace = WorkspaceId::from_bytes(reader.fixed()?);
+        let at = reader.position();
+        let partition =
+            Partition::new(reader.text(MAX_PARTITION_BYTES)?).map_err(|fault| reader.fault_at(at, fault))?;
+        let incarnation = LogIncarnation::from_bytes(reader.fixed()?);
+        let mut running = RunningHash::start(&workspace, &partition, &incarnation);
+        let mut log = MemoryLog::new();
+        for page in 0..reader.array(MAX_BUNDLE_PAGES)? {
+            let bytes = reader.bytes(MAX_PAGE_BYTES)?;
+            let in_page = |error| PageError::InPage { page, error: Box::new(error) };
+            let unverified = decode_page(bytes, &workspace, &partition, &log).map_err(in_page)?;
+            for entry in unverified.verify().map_err(|error| in_page(error.into()))? {
+                running = running.then(&entry.id());
+                log.push(entry);
+            }
+            progress(log.entries().len());
+        }
+        let at = reader.position();
+        if RunningHash::from_bytes(reader.fixed()?) != running {
+            return Err(reader.fault_at(at, Fault::Mismatch("the running hash")).into());
+        }
+        reader.finish()?;
+        Ok(Self { workspace, partition, log: incarnation, entries: log.entries().to_vec() })
+    }
+}
+
+/// Cuts entries into pages where no run is open, if such a place comes in time; otherwise where the limit is.
+fn cut(entries: &[Verified]) -> Vec<&[Verified]> {
+    let mut pages = Vec::new();
+    let mut open: HashSet<ChangeSetId> = HashSet::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, entry) in entries.iter().enumerate() {
+        if let Some(previous) = &entry.header().previous {
+            open.remove(previous);
+        }
+        if entry.signature().is_none() {
+            open.insert(entry.id());
+        }
+        bytes += entry.header().body_length as usize + 128;
+        let end = index + 1;
+        let enough = end - start >= AIM_ENTRIES || bytes >= AIM_BYTES;
+        let full = end - start >= MAX_PAGE_ENTRIES;
+        if (enough && open.is_empty()) || full {
+            pages.extend(entries.get(start..end));
+            (start, bytes) = (end, 0);
+        }
+    }
+    pages.extend(entries.get(start..).filter(|rest| !rest.is_empty()));
+    pages
+}

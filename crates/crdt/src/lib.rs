@@ -1,0 +1,5 @@
+//! Documents over automerge and yrs.
+
+mod state;
+
+pub use state::{EditError, Edits, State};
