@@ -61,7 +61,8 @@ pub enum Op {
     DeleteText {
         /// The text field.
         path: Path,
-        /// What is deleted.
+        /// What is deleted: sorted by line (the own one first, then by name) and clock, with a gap between any two of
+        /// one line.
         ranges: Vec<ItemRange>,
     },
 }
@@ -295,10 +296,18 @@ fn read_op(reader: &mut Reader<'_>, names: &mut Names) -> Result<Op, DecodeError
             if count == 0 {
                 return Err(reader.fault(Fault::Zero));
             }
-            let mut ranges = Vec::with_capacity(count);
+            let mut ranges: Vec<ItemRange> = Vec::with_capacity(count);
             for _ in 0..count {
+                let from = reader.position();
                 reader.array_of(3)?;
                 let start = read_item(reader, names)?;
+                // In order, apart and never twice: what a deletion costs is bounded by the text there is.
+                let follows = |last: &ItemRange| {
+                    (last.start.line, last.start.clock.saturating_add(last.length)) < (start.line, start.clock)
+                };
+                if !ranges.last().is_none_or(follows) {
+                    return Err(reader.fault_at(from, Fault::Unsorted));
+                }
                 let at = reader.position();
                 let length = reader.uint32()?;
                 if length == 0 {
@@ -405,6 +414,19 @@ pub enum Edit {
         /// What.
         ranges: Vec<ItemRange>,
     },
+}
+
+impl Edit {
+    /// The path or text field that the edit touches.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Put { path, .. }
+            | Self::Delete { path }
+            | Self::Increment { path, .. }
+            | Self::InsertText { path, .. }
+            | Self::DeleteText { path, .. } => path,
+        }
+    }
 }
 
 impl Script {

@@ -109,10 +109,37 @@ pub enum EditError {
         /// The limit.
         limit: usize,
     },
+    /// An attached editor's update was refused.
+    #[error("the editor's update was refused: {problem}; load the text anew and send one update of one new client")]
+    BadUpdate {
+        /// Why.
+        problem: String,
+    },
     /// The text engine refused; the transaction must be dropped.
     #[error("{path}: the text engine refused an edit it should have taken")]
     Engine {
         /// The text field.
         path: Path,
     },
+}
+
+/// Rules that bind an author while a transaction is edited: a kind's schema.
+pub trait EditRules: Sync {
+    /// Whether the value may be put at the path.
+    ///
+    /// # Errors
+    /// [`EditError::Schema`].
+    fn check_put(&self, path: &Path, value: &Value) -> Result<(), EditError>;
+
+    /// Whether the path is a counter.
+    ///
+    /// # Errors
+    /// [`EditError::Schema`].
+    fn check_increment(&self, path: &Path) -> Result<(), EditError>;
+
+    /// Whether the path is a text.
+    ///
+    /// # Errors
+    /// [`EditError::Schema`].
+    fn check_text(&self, path: &Path) -> Result<(), EditError>;
 }
