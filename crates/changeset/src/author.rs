@@ -129,6 +129,9 @@ impl Author {
     /// [`RecordError`] if a receiver would refuse it; the chain is as before then.
     pub fn record(&mut self, draft: Draft, now_ms: u64) -> Result<Verified, RecordError> {
         check_script(&draft.script)?;
+        if let Some(group) = &draft.group {
+            group.check().map_err(|fault| DecodeError { place: "group", offset: 0, fault })?;
+        }
         let (skeleton, values) = draft.script.split();
         let skeleton_bytes = skeleton.to_bytes();
         // What receivers will do: strict about every limit of the skeleton.

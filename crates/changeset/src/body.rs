@@ -35,6 +35,23 @@ pub struct Group {
     pub count: u32,
 }
 
+impl Group {
+    /// # Errors
+    /// The [`Fault`] that every receiver would find.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        if u64::from(self.count) > MAX_GROUP {
+            Err(Fault::OverLimit { limit: MAX_GROUP })
+        } else if self.index == 0 || self.index > self.count {
+            Err(Fault::BadReference("a member of the group"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The salt of a body without values. Any other could be changed by whoever carries it, under the same id and signature.
+const NO_SALT: [u8; 16] = [0; 16];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Values {
     /// One salt for all, from which each value's own follows.
@@ -50,7 +67,8 @@ enum Slot {
 }
 
 impl Body {
-    /// A body with all its values. `salt` is 16 bytes from a secure random source, new for each body.
+    /// A body with all its values. `salt` is 16 bytes from a secure random source, new for each body; a body without
+    /// values has none, since no commitment would cover it.
     pub fn new(
         schema_version: u32,
         intent: IntentName,
@@ -59,6 +77,7 @@ impl Body {
         salt: [u8; 16],
         values: Vec<Vec<u8>>,
     ) -> Self {
+        let salt = if values.is_empty() { NO_SALT } else { salt };
         Self { schema_version, intent, group, skeleton, values: Values::Whole { salt, values } }
     }
 
@@ -201,8 +220,13 @@ impl Body {
         let group = if reader.null() { None } else { Some(read_group(reader)?) };
         let skeleton = reader.bytes(MAX_SKELETON_BYTES)?.to_vec();
         let values = if reader.null() { read_slots(reader)? } else { read_whole(reader)? };
-        if reader.position() - start > MAX_BODY_BYTES + 64 * MAX_VALUES {
-            return Err(reader.fault_at(start, Fault::OverLimit { limit: MAX_BODY_BYTES as u64 }));
+        let limit = match &values {
+            Values::Whole { .. } => MAX_BODY_BYTES,
+            // A commitment can be longer than the value that it stands for.
+            Values::Purged(_) => MAX_BODY_BYTES + 64 * MAX_VALUES,
+        };
+        if reader.position() - start > limit {
+            return Err(reader.fault_at(start, Fault::OverLimit { limit: limit as u64 }));
         }
         Ok(Self { schema_version, intent, group, skeleton, values })
     }
@@ -229,17 +253,18 @@ fn read_group(reader: &mut Reader<'_>) -> Result<Group, DecodeError> {
     reader.array_of(3)?;
     let id = GroupId::from_bytes(reader.fixed()?);
     let at = reader.position();
-    let index = reader.uint(MAX_GROUP)? as u32;
-    let count = reader.uint(MAX_GROUP)? as u32;
-    if index == 0 || index > count {
-        return Err(reader.fault_at(at, Fault::BadReference("a member of the group")));
-    }
-    Ok(Group { id, index, count })
+    let group = Group { id, index: reader.uint(MAX_GROUP)? as u32, count: reader.uint(MAX_GROUP)? as u32 };
+    group.check().map_err(|fault| reader.fault_at(at, fault))?;
+    Ok(group)
 }
 
 fn read_whole(reader: &mut Reader<'_>) -> Result<Values, DecodeError> {
+    let at = reader.position();
     let salt = reader.fixed()?;
     let count = reader.array(MAX_VALUES)?;
+    if count == 0 && salt != NO_SALT {
+        return Err(reader.fault_at(at, Fault::NotCanonical("a body without values has a salt of zeros")));
+    }
     let mut values = Vec::with_capacity(count);
     for _ in 0..count {
         values.push(reader.bytes(MAX_VALUE_BYTES)?.to_vec());

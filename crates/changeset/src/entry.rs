@@ -2,7 +2,7 @@
 
 use crate::body::Body;
 use crate::cbor::{Reader, Writer};
-use crate::error::{DecodeError, VerifyError};
+use crate::error::{DecodeError, Fault, VerifyError};
 use crate::hash::{chain_key, change_set_id};
 use crate::header::{FORMAT_PLAIN, Header};
 use crate::id::{ActorId, ChangeSetId, Incarnation, Partition, PublicKey, WorkspaceId};
@@ -197,7 +197,7 @@ impl Verified {
     /// # Errors
     /// The [`DecodeError`] of an unreadable skeleton: the entry is in its chain, but has no content.
     pub fn skeleton(&self) -> Result<&Skeleton, &DecodeError> {
-        self.0.skeleton.get_or_init(|| Skeleton::from_bytes(&self.0.body.skeleton)).as_ref()
+        self.0.skeleton.get_or_init(|| read_skeleton(&self.0.header, &self.0.body)).as_ref()
     }
 
     /// The same change set without the values at `purged`; see [`Body::redact`].
@@ -226,6 +226,20 @@ impl Verified {
         self.0.header.write(&mut out);
         self.0.body.write(&mut out);
         Some(out.into_bytes())
+    }
+}
+
+/// Reads the skeleton and checks what it says of the header and of the body. Both checks give the same before and after a
+/// purge, and on replicas that hold less.
+fn read_skeleton(header: &Header, body: &Body) -> Result<Skeleton, DecodeError> {
+    let skeleton = Skeleton::from_bytes(&body.skeleton)?;
+    let mismatch = |what| Err(DecodeError { place: "skeleton", offset: 0, fault: Fault::Mismatch(what) });
+    if skeleton.value_lengths().count() != body.value_count() {
+        mismatch("the number of values")
+    } else if body.whole_length(&skeleton) != header.body_length {
+        mismatch("the body length")
+    } else {
+        Ok(skeleton)
     }
 }
 

@@ -117,7 +117,9 @@ pub fn encode_page(entries: &[Verified], log: &impl Log) -> Result<Vec<u8>, Page
     let mut body = Writer::with_capacity(128 * entries.len());
     for (index, (entry, signature)) in entries.iter().zip(signed).enumerate() {
         writer.write(&mut body, index, entry, signature)?;
-        writer.index.insert(entry.id(), index);
+        if writer.index.insert(entry.id(), index).is_some() {
+            return Err(PageError::Entry { entry: index, error: repeat() });
+        }
     }
     let tables = writer.tables;
     let mut out = Writer::with_capacity(body.len() + 64);
@@ -142,6 +144,11 @@ pub fn encode_page(entries: &[Verified], log: &impl Log) -> Result<Vec<u8>, Page
     out.raw(&body.into_bytes());
     let bytes = out.into_bytes();
     if bytes.len() > MAX_PAGE_BYTES { Err(PageError::TooLarge { limit: MAX_PAGE_BYTES }) } else { Ok(bytes) }
+}
+
+/// A log holds an entry once, and so does a page.
+pub(crate) fn repeat() -> DecodeError {
+    DecodeError { place: "page, entries", offset: 0, fault: Fault::Unsorted }
 }
 
 /// For each entry the signature that the page carries: that of every entry that no later one names as its previous,
@@ -371,7 +378,8 @@ pub fn decode_page(
     }
     reader.place("page, entries");
     let count = reader.array(MAX_PAGE_ENTRIES)?;
-    let mut page = PageReader { log, actors, documents, grants, entries: Vec::with_capacity(count) };
+    let (entries, index) = (Vec::with_capacity(count), HashMap::with_capacity(count));
+    let mut page = PageReader { log, actors, documents, grants, entries, index };
     for entry in 0..count {
         page.read(&mut reader, entry)?;
     }
@@ -386,6 +394,7 @@ struct PageReader<'a, L> {
     documents: Vec<DocumentKey>,
     grants: Vec<ChangeSetId>,
     entries: Vec<(Unproven, Option<Signature>)>,
+    index: HashMap<ChangeSetId, usize>,
 }
 
 /// What an entry's references give of another entry.
@@ -412,9 +421,8 @@ impl<L: Log> PageReader<'_, L> {
     }
 
     fn by_id(&self, id: &ChangeSetId) -> Option<Found> {
-        let in_page = self.entries.iter().rev().find(|(entry, _)| entry.id == *id);
-        match in_page {
-            Some((entry, _)) => Some(Found { id: *id, actor: entry.actor.id(), header: entry.header.clone() }),
+        match self.index.get(id) {
+            Some(number) => self.in_page(*number as u64),
             None => self.log.get(id).as_ref().map(Found::from),
         }
     }
@@ -446,7 +454,7 @@ impl<L: Log> PageReader<'_, L> {
         };
         let previous = match previous {
             None => None,
-            Some(found) => Some(found.ok_or(missing("its previous change set"))?),
+            Some(found) => Some(found.ok_or_else(|| missing("its previous change set"))?),
         };
         if previous.as_ref().is_some_and(|previous| previous.actor != actor.id()) {
             return Err(at_entry(reader.fault_at(at, Fault::BadReference("a change set of this actor"))));
@@ -460,7 +468,7 @@ impl<L: Log> PageReader<'_, L> {
             }
             Some(Item::Negative) => {
                 let sequence = own_sequence(reader).map_err(at_entry)?;
-                Some(self.in_log(own, sequence).ok_or(missing("its document"))?.header.document)
+                Some(self.in_log(own, sequence).ok_or_else(|| missing("its document"))?.header.document)
             }
             _ => {
                 let number = reader.uint(MAX_PAGE_ENTRIES as u64).map_err(at_entry)?;
@@ -475,14 +483,15 @@ impl<L: Log> PageReader<'_, L> {
         for _ in 0..count {
             let (id, found) = match reader.peek() {
                 Some(Item::Uint) => {
-                    let found = self.in_page(reader.uint(u64::MAX).map_err(at_entry)?).ok_or(missing("a parent"))?;
+                    let found =
+                        self.in_page(reader.uint(u64::MAX).map_err(at_entry)?).ok_or_else(|| missing("a parent"))?;
                     (found.id, Some(found))
                 }
                 Some(Item::Array) => {
                     reader.array_of(2).map_err(at_entry)?;
                     let prefix = reader.fixed().map_err(at_entry)?;
                     let sequence = reader.uint(MAX_SEQUENCE).map_err(at_entry)?;
-                    let found = self.in_log(prefix, sequence).ok_or(missing("a parent"))?;
+                    let found = self.in_log(prefix, sequence).ok_or_else(|| missing("a parent"))?;
                     (found.id, Some(found))
                 }
                 _ => {
@@ -497,7 +506,7 @@ impl<L: Log> PageReader<'_, L> {
         }
         let neighbour =
             if count == 0 { previous.as_ref().map(|previous| previous.header.document.clone()) } else { first };
-        let document = document.or(neighbour).ok_or(missing("its document"))?;
+        let document = document.or(neighbour).ok_or_else(|| missing("its document"))?;
 
         let base = previous.as_ref().map_or(0, |previous| previous.header.time);
         let time = base + reader.uint(MAX_TIME_MS).map_err(at_entry)?;
@@ -519,7 +528,8 @@ impl<L: Log> PageReader<'_, L> {
         };
         let from = reader.position();
         let body = Body::read(reader).map_err(at_entry)?;
-        let (format, body_length) = explicit.unwrap_or((FORMAT_PLAIN, (reader.position() - from) as u64));
+        let length = (reader.position() - from) as u64;
+        let (format, body_length) = explicit.unwrap_or((FORMAT_PLAIN, length));
         let header = Header {
             format,
             sequence: previous.as_ref().map_or(1, |previous| previous.header.sequence + 1),
@@ -533,6 +543,9 @@ impl<L: Log> PageReader<'_, L> {
         };
         header.check().map_err(|fault| at_entry(DecodeError { place: "header", offset: start, fault }))?;
         let id = change_set_id(&actor.id(), &header.to_bytes());
+        if self.index.insert(id, entry).is_some() {
+            return Err(at_entry(DecodeError { offset: start, ..repeat() }));
+        }
         self.entries.push((Unproven { id, actor, header, body }, signature));
         Ok(())
     }

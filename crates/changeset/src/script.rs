@@ -9,6 +9,7 @@ use crate::error::{DecodeError, Fault};
 use crate::id::Path;
 use crate::limits::{MAX_LINES, MAX_OPS, MAX_PATH_BYTES, MAX_SKELETON_BYTES, MAX_TEXT_RANGES, MAX_VALUE_BYTES};
 use crate::value::{Value, ValueType, increment_to_bytes};
+use std::collections::{HashMap, HashSet};
 
 /// What a script says, values apart.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -21,7 +22,6 @@ pub struct Skeleton {
 
 /// One op of a skeleton. Each op but [`Op::Delete`] and [`Op::DeleteText`] has one value, in op order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Op {
     /// Writes a value at a path, over everything visible there.
     Put {
@@ -130,7 +130,7 @@ impl Skeleton {
     /// The bytes, as `spec/change-set.md` lays them out.
     pub fn to_bytes(&self) -> Vec<u8> {
         let lines = self.lines();
-        let mut paths: Vec<&Path> = Vec::new();
+        let mut paths: HashMap<&Path, usize> = HashMap::new();
         let mut out = Writer::with_capacity(32 + 32 * self.ops.len());
         out.array(3);
         match self.reason {
@@ -139,6 +139,7 @@ impl Skeleton {
         }
         out.array(lines.len());
         lines.iter().for_each(|line| out.bytes(line));
+        let lines: HashMap<[u8; 32], usize> = lines.into_iter().zip(1..).collect();
         out.array(self.ops.len());
         for op in &self.ops {
             let (code, items) = match op {
@@ -150,11 +151,11 @@ impl Skeleton {
             };
             out.array(items);
             out.uint(code);
-            match paths.iter().position(|known| *known == op.path()) {
-                Some(index) => out.uint(index as u64),
+            match paths.get(op.path()) {
+                Some(index) => out.uint(*index as u64),
                 None => {
                     out.text(op.path().as_str());
-                    paths.push(op.path());
+                    paths.insert(op.path(), paths.len());
                 }
             }
             match op {
@@ -206,7 +207,7 @@ impl Skeleton {
         for _ in 0..reader.array(MAX_LINES)? {
             lines.push(reader.fixed()?);
         }
-        let mut names = Names { lines, named: 0, paths: Vec::new() };
+        let mut names = Names { lines, named: 0, paths: Vec::new(), seen: HashSet::new() };
         let count = reader.array(MAX_OPS)?;
         let mut ops = Vec::with_capacity(count);
         for _ in 0..count {
@@ -224,9 +225,10 @@ impl Skeleton {
     /// The lines that the ops name, in order of first use.
     fn lines(&self) -> Vec<[u8; 32]> {
         let mut lines = Vec::new();
+        let mut known = HashSet::new();
         let mut seen = |item: &ItemRef| {
             if let Line::Named(line) = item.line
-                && !lines.contains(&line)
+                && known.insert(line)
             {
                 lines.push(line);
             }
@@ -248,10 +250,10 @@ fn has_repeat(lines: &[[u8; 32]]) -> bool {
     sorted.windows(2).any(|pair| pair.first() == pair.last())
 }
 
-fn write_item(out: &mut Writer, lines: &[[u8; 32]], item: &ItemRef) {
+fn write_item(out: &mut Writer, lines: &HashMap<[u8; 32], usize>, item: &ItemRef) {
     let index = match item.line {
         Line::Own => 0,
-        Line::Named(line) => 1 + lines.iter().position(|known| *known == line).unwrap_or_default(),
+        Line::Named(line) => lines.get(&line).copied().unwrap_or_default(),
     };
     out.uint(index as u64);
     out.uint(u64::from(item.clock));
@@ -263,13 +265,15 @@ struct Names {
     /// How many lines were named so far; the next new one must be the next of the table.
     named: usize,
     paths: Vec<Path>,
+    /// The same paths: a list of thousands is not searched for each.
+    seen: HashSet<Path>,
 }
 
 fn read_op(reader: &mut Reader<'_>, names: &mut Names) -> Result<Op, DecodeError> {
     let start = reader.position();
     let items = reader.array(6)?;
     let code = reader.uint(u64::MAX)?;
-    let path = read_path(reader, &mut names.paths)?;
+    let path = read_path(reader, names)?;
     let op = match (code, items) {
         (PUT, 4) => {
             let at = reader.position();
@@ -326,17 +330,21 @@ fn read_op(reader: &mut Reader<'_>, names: &mut Names) -> Result<Op, DecodeError
 }
 
 /// A path is written out where it first appears and by its number after that.
-fn read_path(reader: &mut Reader<'_>, paths: &mut Vec<Path>) -> Result<Path, DecodeError> {
+fn read_path(reader: &mut Reader<'_>, names: &mut Names) -> Result<Path, DecodeError> {
     let at = reader.position();
     if reader.peek() == Some(Item::Uint) {
         let index = reader.uint(MAX_OPS as u64)?;
-        return paths.get(index as usize).cloned().ok_or_else(|| reader.fault_at(at, Fault::BadReference("a path")));
+        return names
+            .paths
+            .get(index as usize)
+            .cloned()
+            .ok_or_else(|| reader.fault_at(at, Fault::BadReference("a path")));
     }
     let path = Path::new(reader.text(MAX_PATH_BYTES)?).map_err(|fault| reader.fault_at(at, fault))?;
-    if paths.contains(&path) {
+    if !names.seen.insert(path.clone()) {
         return Err(reader.fault_at(at, Fault::NotCanonical("a path that appeared before is named by its number")));
     }
-    paths.push(path.clone());
+    names.paths.push(path.clone());
     Ok(path)
 }
 
@@ -375,7 +383,6 @@ pub struct Script {
 
 /// One op with its value.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Edit {
     /// See [`Op::Put`].
     Put {

@@ -10,7 +10,6 @@ use core::fmt;
 
 /// A value of a field.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Value {
     /// Nothing, said on purpose.
     Null,
@@ -69,7 +68,6 @@ pub struct Attachment {
 /// redacted skeleton does not tell which of them it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
-#[non_exhaustive]
 pub enum ValueType {
     /// Null, true or false.
     Simple = 0,

@@ -151,6 +151,5 @@ fn scalar(value: &Value) -> ScalarValue {
         Value::Decimal(decimal) => ScalarValue::Str(decimal.to_string().into()),
         Value::Reference(reference) => ScalarValue::Str(reference.to_string().into()),
         Value::Attachment(attachment) => ScalarValue::Str(attachment.to_string().into()),
-        _ => ScalarValue::Null,
     }
 }

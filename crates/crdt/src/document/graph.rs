@@ -2,7 +2,7 @@
 //!
 //! Nothing here moves when masks, names or purges do; it depends on headers and skeletons alone.
 
-use changeset::{ActorId, ChangeSetId, DecodeError, Op, Skeleton, Verified};
+use changeset::{ActorId, ChangeSetId, DecodeError, Op, Verified};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -205,10 +205,7 @@ impl Graph {
         let form = match entry.skeleton() {
             _ if newer => Form::Newer,
             Err(fault) => Form::Invalid(fault.clone()),
-            Ok(skeleton) => match check_lengths(&entry, skeleton) {
-                Some(fault) => Form::Invalid(fault),
-                None => Form::Readable,
-            },
+            Ok(_) => Form::Readable,
         };
         let text_start = implied.and_then(|ix| self.get(ix)).map_or(0, |node| node.text_end);
         let mut node =
@@ -309,20 +306,6 @@ impl Graph {
         }
         false
     }
-}
-
-/// The header's body length is that of the body with all its values, which the skeleton tells even when some were
-/// purged; and the body has as many values as the skeleton says.
-fn check_lengths(entry: &Verified, skeleton: &Skeleton) -> Option<DecodeError> {
-    use changeset::Fault;
-    let fault = |fault| Some(DecodeError { place: "body", offset: 0, fault });
-    if skeleton.value_lengths().count() != entry.body().value_count() {
-        return fault(Fault::Mismatch("the number of values"));
-    }
-    if entry.body().whole_length(skeleton) != entry.header().body_length {
-        return fault(Fault::Mismatch("the header's body length"));
-    }
-    None
 }
 
 fn over_limit(limit: u64) -> DecodeError {

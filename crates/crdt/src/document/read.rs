@@ -265,7 +265,7 @@ impl Document {
         if contenders.is_empty() {
             return None;
         }
-        contenders.sort_by(|a, b| (b.time, b.change_set).cmp(&(a.time, a.change_set)));
+        contenders.sort_by_key(|contender| std::cmp::Reverse((contender.time, contender.change_set)));
         let removed =
             removals.iter().filter_map(|ix| self.graph().get(*ix)).map(|node| self.contender(node, None, false));
         let contenders = removed.chain(contenders).collect();

@@ -87,7 +87,6 @@ pub(crate) fn resolve(graph: &Graph, scripts: &TextScripts, ix: NodeIx) -> Optio
                 None => resolver.own.inert.push(op_number),
             },
             Op::Put { .. } | Op::Delete { .. } | Op::Increment { .. } => {}
-            _ => {}
         }
         value += usize::from(op.value_bytes().is_some());
     }

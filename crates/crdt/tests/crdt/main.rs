@@ -1,4 +1,5 @@
 //! Tests of documents through the public interface alone.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod basics;
 mod convergence;
