@@ -5,6 +5,7 @@ mod conflict;
 mod digest;
 mod document;
 mod judgement;
+mod kinds;
 mod partition;
 mod state;
 mod text_diff;
@@ -19,6 +20,13 @@ pub use document::snapshot::SnapshotUse;
 pub use document::texts::TextEngineError;
 pub use document::{Cursor, CursorSide, Document, DocumentAt, HistoryEntry, Span};
 pub use judgement::{Judgement, Standing};
-pub use partition::{Applied, DocumentChange, MAX_WAITING, Partition, Refusal, Waiting};
+pub use kinds::{
+    Action, Amount, AnyIntent, Change, Checks, Code, ContentHash, Deferral, EntryId, Exact, Facts, FieldRule,
+    FieldType, Fields, FileRef, Intent, IntentDefinition, IntentError, Json, JsonError, KindDefinition, KindRegistry,
+    Lifecycle, Model, Needs, Origin, Permission, Place, Plan, Position, Refusal, RegistryError, Removed, Row,
+    RuleFault, Schema, SchemaError, Step, TextEdit, Timestamp, Violation, check, document_json, entries, entry_exists,
+    from_json, inspection, order, place_entry, standard_kinds, value_json,
+};
+pub use partition::{Applied, DocumentChange, MAX_WAITING, Partition, Rejection, Waiting};
 pub use state::{EditError, EditRules, Edits, State};
 pub use transaction::{Commit, Transaction};

@@ -41,7 +41,7 @@ pub struct Applied {
     /// New in the set, in the order they entered it.
     pub accepted: Vec<ChangeSetId>,
     /// Not taken, and never to be taken, or not now; each with the reason.
-    pub refused: Vec<(ChangeSetId, Refusal)>,
+    pub refused: Vec<(ChangeSetId, Rejection)>,
     /// What may show something else now: the paths of each document, with the change sets that touched them.
     pub changes: Vec<DocumentChange>,
     /// Engines that failed; the history is intact.
@@ -60,7 +60,7 @@ pub struct DocumentChange {
 /// Why a change set is not in the set and does not wait either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum Rejection {
     /// Its header contradicts what it names.
     #[error(transparent)]
     Header(#[from] HeaderFault),
@@ -223,7 +223,7 @@ impl Partition {
     fn take(&mut self, entry: Verified, batch: &mut Batch) {
         let id = entry.id();
         if *entry.actor().workspace() != self.workspace || *entry.actor().partition() != self.name {
-            return batch.applied.refused.push((id, Refusal::WrongPartition));
+            return batch.applied.refused.push((id, Rejection::WrongPartition));
         }
         if self.chains.contains(&id) {
             return self.complete(&entry, batch);
@@ -236,7 +236,7 @@ impl Partition {
             return;
         }
         if self.waiting.len() >= MAX_WAITING {
-            return batch.applied.refused.push((id, Refusal::TooManyWaiting));
+            return batch.applied.refused.push((id, Rejection::TooManyWaiting));
         }
         for lacked in missing {
             self.waiting_for.entry(lacked).or_default().push(id);

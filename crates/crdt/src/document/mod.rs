@@ -120,10 +120,12 @@ impl Document {
     ) -> BTreeSet<Path> {
         self.judgement = Arc::clone(judgement);
         self.standings.clear();
-        self.structure = Structure::default();
+        // A path that only masked change sets wrote is not in the new structure, but what it showed is gone.
+        let before = std::mem::take(&mut self.structure);
+        let shown = before.paths_from("").filter(|(_, ix)| !before.visible(*ix).is_empty());
+        let mut paths: BTreeSet<Path> = shown.map(|(path, _)| path.clone()).collect();
         self.engine = Engine::default();
         let names: Vec<BranchName> = self.graph.nodes().iter().map(|node| name_of(&node.id())).collect();
-        let mut paths = BTreeSet::new();
         for (ix, name) in names.iter().enumerate() {
             let standing = self.graph.get(ix as NodeIx).map_or(Standing::Masked, |node| self.standing_of(node));
             let is_counted = standing.is_counted();

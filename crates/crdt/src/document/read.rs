@@ -5,7 +5,7 @@ use crate::document::Document;
 use crate::document::graph::{Clock, Node, NodeIx};
 use crate::document::scripts::Unit;
 use crate::document::structure::{PathIx, PutIx};
-use crate::document::texts::{TextEngineError, read};
+use crate::document::texts::{TextEngineError, read, text_of};
 use crate::judgement::Standing;
 use crate::state::State;
 use changeset::{Actor, BranchName, ChangeSetId, Group, IntentName, Path, Value, Verified};
@@ -239,7 +239,7 @@ impl Document {
             removals
                 .iter()
                 .filter_map(|removal| self.graph().get(*removal))
-                .all(|removal| !removal.follows(edit) && !edit.follows(removal))
+                .all(|removal| removal.id() != edit.id() && !removal.follows(edit) && !edit.follows(removal))
         };
         let mut contenders: Vec<Contender> = Vec::new();
         for (_, path) in self.structure().paths_from(entry).filter(|(path, _)| *path != marker) {
@@ -254,10 +254,8 @@ impl Document {
             let is_counted = self.standings.get(*ix as usize).is_some_and(Standing::is_counted);
             let mine =
                 script.inserts.iter().filter(|insert| !insert.is_inert && insert.field.as_str().starts_with(entry));
-            let text: Vec<&str> = mine
-                .filter_map(|insert| node.entry.body().value(insert.value))
-                .filter_map(|bytes| core::str::from_utf8(bytes).ok())
-                .collect();
+            let text: Vec<&str> =
+                mine.filter_map(|insert| text_of(self.graph(), *ix, insert, self.judgement())).collect();
             if is_counted && !text.is_empty() {
                 contenders.push(self.contender(node, Some(Value::String(text.concat())), false));
             }
@@ -266,9 +264,10 @@ impl Document {
             return None;
         }
         contenders.sort_by_key(|contender| std::cmp::Reverse((contender.time, contender.change_set)));
-        let removed =
-            removals.iter().filter_map(|ix| self.graph().get(*ix)).map(|node| self.contender(node, None, false));
-        let contenders = removed.chain(contenders).collect();
+        let removed = removals.iter().filter_map(|ix| self.graph().get(*ix));
+        let mut removed: Vec<Contender> = removed.map(|node| self.contender(node, None, false)).collect();
+        removed.sort_by_key(|contender| std::cmp::Reverse((contender.time, contender.change_set)));
+        let contenders = removed.into_iter().chain(contenders).collect();
         Some(Resolution { path: marker.clone(), rule: Rule::RemovedWhileEdited, shown: None, contenders })
     }
 

@@ -542,7 +542,7 @@ fn rank(graph: &Graph, ix: NodeIx) -> Option<(u32, ChangeSetId)> {
 }
 
 /// The string of an insert, or none if it was purged or does not fit its skeleton.
-fn text_of<'a>(graph: &'a Graph, ix: NodeIx, insert: &Insert, judgement: &Judgement) -> Option<&'a str> {
+pub(crate) fn text_of<'a>(graph: &'a Graph, ix: NodeIx, insert: &Insert, judgement: &Judgement) -> Option<&'a str> {
     let entry = &graph.get(ix)?.entry;
     if judgement.is_purged(&entry.id(), insert.value) {
         return None;

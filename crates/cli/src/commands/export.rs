@@ -1,0 +1,105 @@
+//! `export`: a signed bundle, JSON, or the engines' images.
+
+use crate::bundle_file::write_atomically;
+use crate::output::{bytes, line, things};
+use crate::workspace::Workspace;
+use crate::{Context, Outcome};
+use anyhow::Context as _;
+use changeset::DocumentKey;
+use crdt::{Document, Removed, document_json};
+use serde_json::{Value as Json, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args, Debug)]
+#[command(group = clap::ArgGroup::new("form").required(true).multiple(true))]
+pub(crate) struct Options {
+    /// Write all change sets as one signed bundle
+    #[arg(long, value_name = "FILE", group = "form")]
+    signed: Option<PathBuf>,
+    /// Write the documents' states as a JSON array; - is standard output
+    #[arg(long, value_name = "FILE", group = "form")]
+    state: Option<PathBuf>,
+    /// Write each document's structure as KIND-ID.automerge into this folder
+    #[arg(long, value_name = "FOLDER", group = "form")]
+    automerge: Option<PathBuf>,
+    /// Write each document's texts as a Yjs state update (version 1), KIND-ID.yjs, into this folder
+    #[arg(long, value_name = "FOLDER", group = "form")]
+    yjs: Option<PathBuf>,
+    /// Only this document's state or images: its number, or the beginning of its id
+    #[arg(long)]
+    document: Option<String>,
+}
+
+pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
+    let mut workspace = Workspace::open(&context.folder)?;
+    let keys: Vec<DocumentKey> = match &options.document {
+        Some(wanted) => vec![workspace.find(wanted)?.key().clone()],
+        None => workspace.partition.documents().map(|document| document.key().clone()).collect(),
+    };
+    let mut said = Vec::new();
+    if let Some(file) = &options.signed {
+        let bundle = workspace.bundle()?;
+        write_atomically(file, &bundle)?;
+        said.push(
+            json!({ "file": file, "bytes": bundle.len(), "change_sets": workspace.partition.log().entries().len() }),
+        );
+    }
+    if let Some(file) = &options.state {
+        let states: Vec<Json> = keys.iter().filter_map(|key| state(&workspace, key)).collect();
+        let text = format!("{:#}\n", Json::Array(states));
+        if file == Path::new("-") {
+            return Ok(std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).map(|()| true)?);
+        }
+        write_atomically(file, text.as_bytes())?;
+        said.push(json!({ "file": file, "bytes": text.len(), "documents": keys.len() }));
+    }
+    if let Some(folder) = &options.automerge {
+        let size = images(&mut workspace, &keys, folder, "automerge", |document| Ok(document.save_automerge()?))?;
+        said.push(json!({ "file": folder, "bytes": size, "documents": keys.len() }));
+    }
+    if let Some(folder) = &options.yjs {
+        let size = images(&mut workspace, &keys, folder, "yjs", |document| Ok(document.save_yjs()))?;
+        said.push(json!({ "file": folder, "bytes": size, "documents": keys.len() }));
+    }
+    if context.json {
+        crate::output::json(&Json::Array(said))?;
+        return Ok(true);
+    }
+    for part in &said {
+        let size = bytes(part["bytes"].as_u64().unwrap_or(0) as usize);
+        let what = match part["change_sets"].as_u64() {
+            Some(number) => things(number as usize, "change set"),
+            None => things(part["documents"].as_u64().unwrap_or(0) as usize, "document"),
+        };
+        line(&format!("{}: {what}, {size}", part["file"].as_str().unwrap_or_default()))?;
+    }
+    Ok(true)
+}
+
+fn state(workspace: &Workspace, key: &DocumentKey) -> Option<Json> {
+    let document = workspace.partition.document(key)?;
+    let schema = workspace.kinds.kind(key.kind.as_str()).map(|kind| kind.schema());
+    let state = document_json(document, schema, Removed::Hide);
+    Some(json!({
+        "kind": key.kind.as_str(), "id": key.id.to_uuid(), "digest": document.digest().to_string(), "state": state,
+    }))
+}
+
+fn images(
+    workspace: &mut Workspace,
+    keys: &[DocumentKey],
+    folder: &Path,
+    extension: &str,
+    image: impl Fn(&mut Document) -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<usize> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut size = 0;
+    for key in keys {
+        let Some(document) = workspace.partition.document_mut(key) else { continue };
+        let bytes = image(document)?;
+        size += bytes.len();
+        write_atomically(&folder.join(format!("{}-{}.{extension}", key.kind, key.id.to_uuid())), &bytes)?;
+    }
+    Ok(size)
+}
