@@ -133,12 +133,12 @@ def check_inspections(check, documents):
     null = nullable({"", "NA"})
     columns = {
         "ID": ("number", null),
-        "Date": ("scheduled", nullable({"", "NA"}, lambda text: timestamp(text, "%m/%d/%Y"))),
+        "Date": ("scheduled_at", nullable({"", "NA"}, lambda text: timestamp(text, "%m/%d/%Y"))),
         "DBA": ("subject/name", null),
         "Address": ("subject/address", null),
         "Latitude": ("subject/latitude", null),
         "Longitude": ("subject/longitude", null),
-        "FacilityType": ("facility_type", null),
+        "FacilityType": ("subject/category", null),
         "InspType": ("inspection_type", null),
         "Risk": ("risk", lambda text: re.fullmatch(r"Risk [123] \((High|Medium|Low)\)", text)[1].lower()),
         "Results": ("result", lambda text: text.lower().replace("w/", "with").replace(" ", "_")),
@@ -189,20 +189,20 @@ def check_orders(check, documents):
     date = nullable(nulls, lambda text: timestamp(text, "%Y-%m-%d %H:%M:%S.%f"))
     order_columns = {
         "OrderID": ("number", null),
-        "CustomerID": ("customer/id", null),
+        "CustomerID": ("customer/number", null),
         "EmployeeID": ("employee", null),
         "OrderDate": ("dates/ordered", date),
         "RequiredDate": ("dates/required", date),
-        "ShippedDate": ("dates/shipped", date),
+        "ShippedDate": ("dates/dispatched", date),
         "ShipVia": ("ship_via", null),
         "Freight": ("freight", null),
     }
     customer_columns = {
-        "customerID": ["customer/id"],
+        "customerID": ["customer/number"],
         "companyName": ["customer/name", "ship_to/name"],
         "contactName": ["customer/contact"],
         "contactTitle": ["customer/contact_title"],
-        "address": ["customer/address", "ship_to/address"],
+        "address": ["customer/address", "ship_to/street"],
         "city": ["customer/city", "ship_to/city"],
         "region": ["customer/region", "ship_to/region"],
         "postalCode": ["customer/postal_code", "ship_to/postal_code"],
@@ -213,7 +213,7 @@ def check_orders(check, documents):
     line_columns = {
         "ProductID": ("product", null),
         "UnitPrice": ("unit_price", null),
-        "Quantity": ("quantity", number),
+        "Quantity": ("quantity", null),
         "Discount": ("discount", null),
     }
     product_columns = {

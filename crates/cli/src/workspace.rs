@@ -5,9 +5,12 @@ use crate::device;
 use anyhow::{Context as _, anyhow, bail};
 use changeset::{
     Author, Bundle, DeviceKey, DocumentId, DocumentKey, Entropy, Incarnation, IntentName, LogIncarnation,
-    Partition as PartitionName, Verified, WorkspaceId,
+    Partition as PartitionName, Value, Verified, WorkspaceId,
 };
-use crdt::{AnyIntent, Applied, Commit, Document, Edits, KindRegistry, Partition, State, Transaction, Violation};
+use crdt::{
+    AnyIntent, Applied, Commit, Document, EditError, EditRules, Edits, KindRegistry, Partition, Schema, State,
+    Transaction, Violation,
+};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -205,7 +208,8 @@ impl Workspace {
         Ok((applied, was_copied))
     }
 
-    /// Carries out edits as one change set. Not durable until [`Workspace::save`].
+    /// Carries out edits as one change set. Not durable until [`Workspace::save`]. What the kind's schema knows is held
+    /// to it; fields that it does not know are kept, as imported records have them.
     pub(crate) fn edit(
         &mut self,
         document: &DocumentKey,
@@ -213,11 +217,11 @@ impl Workspace {
         edit: impl FnOnce(&mut Transaction<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Verified>> {
         let mut commit = Commit::new(IntentName::new(intent)?);
-        let rules = self.kinds.kind(document.kind.as_str()).map(|kind| kind.schema());
+        let rules = self.kinds.kind(document.kind.as_str()).map(|kind| KnownFields(kind.schema()));
         let mut tx = self.partition.transact(&mut self.author, document, now_ms());
-        if let Some(schema) = rules {
-            commit.schema_version = schema.version();
-            tx = tx.with_rules(schema);
+        if let Some(rules) = &rules {
+            commit.schema_version = rules.0.version();
+            tx = tx.with_rules(rules);
         }
         edit(&mut tx)?;
         if tx.is_empty() {
@@ -251,6 +255,29 @@ impl Workspace {
             [] => bail!("no document has the number {wanted} or an id that begins with it; see: fieldbook list"),
             several => bail!("{} documents fit {wanted}; give more of the id", several.len()),
         }
+    }
+}
+
+/// A schema for what it knows; anything else passes.
+struct KnownFields<'a>(&'a Schema);
+
+impl KnownFields<'_> {
+    fn knows(&self, path: &changeset::Path) -> bool {
+        self.0.rule(path.as_str()).is_some()
+    }
+}
+
+impl EditRules for KnownFields<'_> {
+    fn check_put(&self, path: &changeset::Path, value: &Value) -> Result<(), EditError> {
+        if self.knows(path) { EditRules::check_put(self.0, path, value) } else { Ok(()) }
+    }
+
+    fn check_increment(&self, path: &changeset::Path) -> Result<(), EditError> {
+        if self.knows(path) { EditRules::check_increment(self.0, path) } else { Ok(()) }
+    }
+
+    fn check_text(&self, path: &changeset::Path) -> Result<(), EditError> {
+        if self.knows(path) { EditRules::check_text(self.0, path) } else { Ok(()) }
     }
 }
 

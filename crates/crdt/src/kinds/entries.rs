@@ -121,7 +121,7 @@ pub fn place_entry(edits: &mut dyn Edits, collection: &str, id: &str, place: &Pl
             None => lower = Some(put_between(edits, collection, other, lower.as_ref(), None)?),
         }
     }
-    let crowded = behind.iter().take_while(|(position, _)| false && *position == lower);
+    let crowded = behind.iter().take_while(|(position, _)| lower.is_some() && *position == lower);
     let crowded: Vec<&String> = crowded.map(|(_, other)| other).collect();
     let upper = behind.get(crowded.len()).and_then(|(position, _)| position.clone());
     let mut last = put_between(edits, collection, id, lower.as_ref(), upper.as_ref())?;

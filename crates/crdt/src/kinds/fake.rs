@@ -9,6 +9,8 @@ pub(crate) struct Fake {
     values: BTreeMap<Path, Value>,
     texts: BTreeMap<Path, String>,
     now_ms: u64,
+    /// How many puts there were, so that a needless one shows.
+    puts: usize,
 }
 
 impl Fake {
@@ -73,6 +75,7 @@ impl Edits for Fake {
     fn put(&mut self, path: &Path, value: Value) -> Result<(), EditError> {
         value.check().map_err(|error| EditError::Value { path: path.clone(), error })?;
         self.values.insert(path.clone(), value);
+        self.puts += 1;
         Ok(())
     }
 
