@@ -128,6 +128,19 @@ impl Author {
     /// # Errors
     /// [`RecordError`] if a receiver would refuse it; the chain is as before then.
     pub fn record(&mut self, draft: Draft, now_ms: u64) -> Result<Verified, RecordError> {
+        let (header, body) = self.prepare(draft, now_ms)?;
+        Ok(self.append(header, body))
+    }
+
+    /// Whether [`Author::record`] would take this, without recording it.
+    ///
+    /// # Errors
+    /// [`RecordError`] if a receiver would refuse it.
+    pub fn check(&mut self, draft: Draft, now_ms: u64) -> Result<(), RecordError> {
+        self.prepare(draft, now_ms).map(|_| ())
+    }
+
+    fn prepare(&mut self, draft: Draft, now_ms: u64) -> Result<(Header, Body), RecordError> {
         check_script(&draft.script)?;
         if let Some(group) = &draft.group {
             group.check().map_err(|fault| DecodeError { place: "group", offset: 0, fault })?;
@@ -153,7 +166,7 @@ impl Author {
             body_length: body.whole_length(&skeleton),
         };
         header.check().map_err(RecordError::Header)?;
-        Ok(self.append(header, body))
+        Ok((header, body))
     }
 
     /// Appends a header and body as they are, checked by nobody.

@@ -344,6 +344,8 @@ impl Partition {
     pub(crate) fn abandon(&mut self, key: &DocumentKey) {
         if let Some(document) = self.documents.get_mut(key) {
             document.finish_editing(None);
+            // Nobody waits for an answer here. What the engine did not take shows as a fault of the next batch.
+            let _ = document.settle();
         }
     }
 

@@ -11,7 +11,7 @@ use crate::partition::{Applied, Partition};
 use crate::state::{EditError, EditRules, Edits, State};
 use crate::text_diff::difference;
 use crate::yjs::{YContent, YId, YItem, YRange, YUpdate};
-use changeset::limits::{MAX_OPS, MAX_PARENTS, MAX_VALUE_BYTES};
+use changeset::limits::{MAX_BODY_BYTES, MAX_OPS, MAX_PARENTS, MAX_VALUE_BYTES};
 use changeset::{
     Author, ChangeSetId, DecodeError, DocumentKey, Draft, Edit, Fault, Group, IntentName, ItemRange, ItemRef, Line,
     Path, RecordError, Script, Value, Verified, increment_from_bytes, increment_to_bytes,
@@ -19,6 +19,9 @@ use changeset::{
 use std::collections::{BTreeSet, HashMap};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, GetString, ReadTxn, Text, Transact, Update};
+
+/// Stands for each UTF-16 unit of text that was typed and deleted in one step.
+const PLACEHOLDER: char = '\u{fffd}';
 
 /// What a change set says of itself besides its edits.
 #[derive(Clone, Debug)]
@@ -154,24 +157,32 @@ impl<'a> Transaction<'a> {
     }
 
     /// Records the change set, unsigned as yet (see [`Partition::sign`]), and applies it. With more than 32 heads,
-    /// merging change sets without ops are recorded first.
+    /// merging change sets without ops are recorded first; [`Applied::accepted`] names them too.
     ///
     /// # Errors
     /// [`RecordError`]; nothing was recorded, and what was edited is taken back.
     pub fn commit(mut self, commit: Commit) -> Result<(Verified, Applied), RecordError> {
         let (_, implied) = self.partition.next_of(self.author, &self.document);
         let mut parents = self.parents(implied);
+        let script = Script { reason: commit.reason.clone(), edits: std::mem::take(&mut self.edits) };
+        if parents.len() > MAX_PARENTS {
+            let last = parents.iter().take(MAX_PARENTS).copied().collect();
+            // A refusal must come before the merges are recorded.
+            self.author.check(self.draft(last, commit.clone(), script.clone()), self.now_ms)?;
+        }
+        let mut merges = Vec::new();
         while parents.len() > MAX_PARENTS {
             let merged = parents.split_off(parents.len() - MAX_PARENTS);
             let merge = self.record(merged, Commit::new(merge_intent()?), Script::default())?;
-            self.partition.commit(merge, None);
+            merges.append(&mut self.partition.commit(merge, None).accepted);
             // The merge is the author's own last change set now: an implied parent of what follows.
         }
-        let script = Script { reason: commit.reason.clone(), edits: std::mem::take(&mut self.edits) };
         let entry = self.record(parents, commit, script)?;
         let typed = self.typing.as_ref().filter(|typing| typing.is_live).map(|typing| typing.client);
         self.is_done = true;
-        let applied = self.partition.commit(entry.clone(), typed);
+        let mut applied = self.partition.commit(entry.clone(), typed);
+        merges.append(&mut applied.accepted);
+        applied.accepted = merges;
         Ok((entry, applied))
     }
 
@@ -184,7 +195,12 @@ impl<'a> Transaction<'a> {
     }
 
     fn record(&mut self, parents: Vec<ChangeSetId>, commit: Commit, script: Script) -> Result<Verified, RecordError> {
-        let draft = Draft {
+        let draft = self.draft(parents, commit, script);
+        self.author.record(draft, self.now_ms)
+    }
+
+    fn draft(&self, parents: Vec<ChangeSetId>, commit: Commit, script: Script) -> Draft {
+        Draft {
             document: self.document.clone(),
             parents,
             grant: commit.grant,
@@ -192,8 +208,7 @@ impl<'a> Transaction<'a> {
             intent: commit.intent,
             group: commit.group,
             script,
-        };
-        self.author.record(draft, self.now_ms)
+        }
     }
 
     fn has_room(&self) -> Result<(), EditError> {
@@ -263,7 +278,7 @@ impl<'a> Transaction<'a> {
         let text = match item.content {
             YContent::Text(text) => text,
             // Typed and deleted in one step by an attached editor: what it said is gone, how long it was is not.
-            YContent::Tombstone(units) => "\u{fffd}".repeat(units as usize),
+            YContent::Tombstone(units) => PLACEHOLDER.to_string().repeat(units as usize),
         };
         let typing = self.typing.as_mut()?;
         let first_point = typing.inserted.last().map_or(typing.first_point, Typed::end_point);
@@ -433,16 +448,28 @@ fn ranges(points: impl Iterator<Item = (Line, u32)>) -> Vec<ItemRange> {
 }
 
 /// An editor's update with its client id and clocks replaced by ours; the update of one client that has not written
-/// before.
+/// before. What it inserts fits in a change set, so that nothing below allocates more than it brought.
 fn as_own(mut update: YUpdate, client: u64, next: u32) -> Result<(YUpdate, u64), String> {
     let foreign = update.items.first().map_or(client, |item| item.id.client);
-    let mut expected = 0;
+    let (mut expected, mut total) = (0, 0);
     update.items.sort_by_key(|item| item.id);
     for item in &update.items {
         if item.id.client != foreign || item.id.clock != expected {
             return Err("it is not one new client's own text from its first character on".to_owned());
         }
+        let bytes = match &item.content {
+            YContent::Text(text) => text.len(),
+            YContent::Tombstone(units) => PLACEHOLDER.len_utf8().saturating_mul(*units as usize),
+        };
+        total += bytes;
+        if bytes > MAX_VALUE_BYTES || total > MAX_BODY_BYTES {
+            return Err("it inserts more text than fits in a change set".to_owned());
+        }
         expected += item.content.units();
+    }
+    let is_own = |id: &YId| !update.items.is_empty() && id.client == foreign;
+    if update.deletes.iter().any(|range| is_own(&range.id) && range.id.clock.saturating_add(range.len) > expected) {
+        return Err("it deletes text of its own that it never inserted".to_owned());
     }
     let own = |id: YId| if id.client == foreign { YId { client, clock: next + id.clock } } else { id };
     if !update.items.is_empty() {

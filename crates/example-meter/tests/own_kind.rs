@@ -1,4 +1,5 @@
 //! An app's own kind works through the registry like the models that come with Fieldbook.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use changeset::{Path, Value};
 use crdt::{AnyIntent, Deferral, EditError, Edits, Facts, KindRegistry, Permission, Removed, State, document_json};

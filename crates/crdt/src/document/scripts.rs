@@ -36,6 +36,8 @@ pub(crate) struct Insert {
     /// The number of its string among the values of the body.
     pub(crate) value: usize,
     pub(crate) is_inert: bool,
+    /// The clock at which its run begins: a run is what a line inserted character behind character.
+    pub(crate) run_start: u32,
 }
 
 /// The text ops of one change set, resolved.
@@ -65,20 +67,38 @@ pub(crate) fn resolve(graph: &Graph, scripts: &TextScripts, ix: NodeIx) -> Optio
         return None;
     }
     let mut value = usize::from(node.entry.skeleton().is_ok_and(|skeleton| skeleton.reason.is_some()));
-    let mut resolver = Resolver { graph, scripts, ix, node, past: node.past(), own: TextScript::default() };
+    let last = last_unit(graph, scripts, node.implied);
+    let mut resolver = Resolver { graph, scripts, ix, node, past: node.past(), own: TextScript::default(), last };
     let mut start = node.text_start;
     for (number, op) in node.ops().iter().enumerate() {
         let op_number = number as u32;
         match op {
             Op::InsertText { path, left, right, points, .. } => {
                 let origins = (resolver.origin(left, path), resolver.origin(right, path));
-                let is_inert = origins.0.is_none() || origins.1.is_none();
+                let are_named = origins.0.is_some() && origins.1.is_some();
+                let (left, right) = (origins.0.flatten(), origins.1.flatten());
+                let is_inert = !are_named || resolver.turns_back(left, right);
+                let run_start = match resolver.last {
+                    Some((last, run_start)) if left == Some(last) => run_start,
+                    _ => start,
+                };
+                let insert = Insert {
+                    op: op_number,
+                    field: path.clone(),
+                    left,
+                    right,
+                    start,
+                    points: *points,
+                    value,
+                    is_inert,
+                    run_start,
+                };
                 if is_inert {
                     resolver.own.inert.push(op_number);
+                } else {
+                    let number = resolver.own.inserts.len() as u32;
+                    resolver.last = Some((Unit { node: ix, insert: number, offset: points - 1 }, run_start));
                 }
-                let (left, right) = (origins.0.flatten(), origins.1.flatten());
-                let field = path.clone();
-                let insert = Insert { op: op_number, field, left, right, start, points: *points, value, is_inert };
                 resolver.own.inserts.push(insert);
                 start += points;
             }
@@ -101,6 +121,23 @@ struct Resolver<'a> {
     past: Clock,
     /// The earlier ops of the same script.
     own: TextScript,
+    /// The last character of the line that may be named, and the clock at which its run begins.
+    last: Option<(Unit, u32)>,
+}
+
+/// The last character that a line inserted and that may be named.
+fn last_unit(graph: &Graph, scripts: &TextScripts, end: Option<NodeIx>) -> Option<(Unit, u32)> {
+    let mut at = end;
+    while let Some(node) = at.and_then(|ix| graph.get(ix)) {
+        let inserts = at.and_then(|ix| scripts.get(&ix)).map_or(&[][..], |script| &script.inserts);
+        let found = inserts.iter().enumerate().rev().find(|(_, insert)| !insert.is_inert);
+        if let (Some(node), Some((number, insert))) = (at, found) {
+            let unit = Unit { node, insert: number as u32, offset: insert.points - 1 };
+            return Some((unit, insert.run_start));
+        }
+        at = node.implied;
+    }
+    None
 }
 
 impl Resolver<'_> {
@@ -110,6 +147,20 @@ impl Resolver<'_> {
             None => Some(None),
             Some(item) => self.unit(item, field).map(|(unit, _)| Some(unit)),
         }
+    }
+
+    /// Whether the right origin is the left one, or stands before it in one run. No editor writes that, and where Yrs
+    /// would put it depends on how it happens to have joined characters into items.
+    fn turns_back(&self, left: Option<Unit>, right: Option<Unit>) -> bool {
+        let (Some(left), Some(right)) = (left, right) else { return false };
+        let (Some(before), Some(after)) = (self.insert(left), self.insert(right)) else { return false };
+        let clock = after.start + right.offset;
+        (before.run_start..=before.start + left.offset).contains(&clock) && self.graph.is_on_line(right.node, left.node)
+    }
+
+    fn insert(&self, unit: Unit) -> Option<&Insert> {
+        let script = if unit.node == self.ix { Some(&self.own) } else { self.scripts.get(&unit.node) };
+        script?.inserts.get(unit.insert as usize)
     }
 
     /// The character, and how many of the same insert follow it, itself included.

@@ -5,8 +5,8 @@
 
 use crate::document::Document;
 use crate::document::engine::EngineError;
-use changeset::DecodeError;
 use changeset::cbor::{Reader, Writer};
+use changeset::{DecodeError, Fault};
 
 const VERSION: u64 = 1;
 
@@ -32,7 +32,7 @@ impl Document {
     pub fn snapshot(&mut self) -> Result<Vec<u8>, EngineError> {
         let saved = self.save_automerge()?;
         let mut out = Writer::with_capacity(saved.len() + 100);
-        out.array(4);
+        out.array(5);
         out.uint(VERSION);
         out.bytes(&self.coverage());
         out.bytes(&saved);
@@ -40,7 +40,12 @@ impl Document {
             Some(state) => out.bytes(&state),
             None => out.null(),
         }
-        Ok(out.into_bytes())
+        // The engines would take a flipped bit of a text for another letter.
+        let mut bytes = out.into_bytes();
+        let mut check = Writer::new();
+        check.bytes(blake3::hash(&bytes).as_bytes());
+        bytes.extend(check.into_bytes());
+        Ok(bytes)
     }
 
     /// What the engines' states depend on: every change set with its standing and name, and the purges.
@@ -70,7 +75,7 @@ impl Document {
 
     fn read_snapshot(&mut self, bytes: &[u8]) -> Result<SnapshotUse, DecodeError> {
         let mut reader = Reader::new(bytes, "snapshot");
-        reader.array_of(4)?;
+        reader.array_of(5)?;
         if reader.uint(u64::MAX)? != VERSION {
             return Ok(SnapshotUse::Stale);
         }
@@ -79,7 +84,12 @@ impl Document {
         }
         let saved = reader.bytes(usize::MAX)?;
         let texts = if reader.null() { None } else { Some(reader.bytes(usize::MAX)?.to_vec()) };
+        let end = reader.position();
+        let check = reader.fixed::<32>()?;
         reader.finish()?;
+        if blake3::hash(reader.slice(0, end)) != blake3::Hash::from_bytes(check) {
+            return Err(reader.fault_at(end, Fault::Mismatch("the snapshot's check value")));
+        }
         if !self.engine.adopt(saved, &mut self.structure, &self.graph) {
             return Ok(SnapshotUse::Stale);
         }

@@ -125,7 +125,7 @@ impl<S: Code> Lifecycle<S> {
     pub fn advance(&self, edits: &mut dyn Edits, action: &str) -> Result<(), EditError> {
         let to = self.rows.iter().find(|row| row.action == action).and_then(|row| row.to);
         match to {
-            Some(to) if to == to => edits.put(&path(self.path)?, to.name().into()),
+            Some(to) if self.stage(edits).ok().flatten() != Some(to) => edits.put(&path(self.path)?, to.name().into()),
             Some(_) | None => Ok(()),
         }
     }

@@ -3,4 +3,7 @@
 
 mod basics;
 mod convergence;
+mod properties;
 mod support;
+mod traces;
+mod vectors;

@@ -201,8 +201,9 @@ impl Code for InspectionResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Model;
     use crate::inspection::{InspectionModel, definition};
-    use crate::{Model, fake};
+    use crate::kinds::fake;
 
     fn agrees<C: Code + Serialize>(pattern: &str) {
         let names: Vec<&str> = C::ALL.iter().map(|code| code.name()).collect();
