@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Writes fuzz/seeds/ from the test vectors in spec/vectors/: what the fuzzers start from, committed.
+
+    python3 fuzz/seeds.py [spec/vectors]
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VECTORS = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "spec" / "vectors"
+SEEDS = ROOT / "fuzz" / "seeds"
+
+# Updates as Yjs and yrs write them; the same bytes stand in the tests of crates/crdt/src/yjs.rs.
+YJS = {
+    "empty": "0000",
+    "first": "0101090004010174066162f09f988000",
+    "between": "0101ac02058407020368c3a9010701820102",
+    "delete": "0001090200010402",
+    "javascript": "0102090084010101788109000103090101010501000201010002",
+}
+
+# Rows for the mappings of crates/import; every file that a mapping names is the same one.
+ROWS = {
+    "food_inspections": "ID,Date,DBA,Address,Latitude,Longitude,FacilityType,InspType,Risk,Results,Violations\n"
+    '1,01/02/2020,"A ""B""",1 Way,41.5,-87.25,Cafe,Canvass,Risk 1 (High),Pass,"3. HANDS - Comments: WASH | 3. HANDS"\n'
+    "2,02/29/2020,C,,NA,,,,Risk 3 (Low),Pass w/ Conditions,\n",
+    "northwind_orders": "OrderID,EmployeeID,ShipVia,Freight,OrderDate,RequiredDate,ShippedDate,CustomerID,customerID,"
+    "companyName,contactName,contactTitle,address,city,region,postalCode,country,phone,fax,ProductID,Quantity,UnitPrice,"
+    "Discount,ProductName,SupplierID,CategoryID,QuantityPerUnit,UnitsInStock,UnitsOnOrder,ReorderLevel,Discontinued\n"
+    "1,2,3,32.38,1996-07-04 00:00:00.000,1996-08-01 00:00:00.000,NULL,VINET,VINET,V,P,M,R,R,NULL,51100,F,26,26,"
+    "11,12,14.00,0.0,Q,5,4,1 kg,22,30,30,0\n",
+}
+
+
+def write(target, name, data):
+    folder = SEEDS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def header_body(vectors, refused):
+    for entry in vectors["entries"][:6]:
+        name = entry["name"].replace(" ", "-")
+        write("header_body", f"{name}.signed", bytes.fromhex(entry["signed"]))
+        write("header_body", f"{name}.both", bytes.fromhex(entry["header_bytes"] + entry["body_bytes"]))
+        write("header_body", f"{name}.skeleton", bytes.fromhex(entry["skeleton"]))
+        for number, redacted in enumerate(entry.get("redacted", [])[:1]):
+            write("header_body", f"{name}.redacted{number}", bytes.fromhex(redacted["body_bytes"]))
+    wanted = [case for case in refused["refused"] if case["form"] in ("header", "body", "skeleton") and case["hex"]]
+    for number, case in enumerate(wanted[::12]):
+        write("header_body", f"refused{number}.{case['form']}", bytes.fromhex(case["hex"]))
+
+
+def page(vectors, refused):
+    write("page", "log.bundle", bytes.fromhex(vectors["bundle"]))
+    for number, case in enumerate(vectors["pages"]):
+        write("page", f"page{number}", bytes.fromhex(case["bytes"]))
+    for number, case in enumerate(vectors["stored"]):
+        write("page", f"stored{number}", bytes.fromhex(case["stored"]))
+    wanted = [case for case in refused["refused"] if case["form"] in ("page", "bundle") and case["hex"]]
+    for number, case in enumerate(wanted[::10]):
+        write("page", f"refused{number}.{case['form']}", bytes.fromhex(case["hex"]))
+
+
+def history():
+    # Any bytes are a history; these only save the fuzzer the way to long ones.
+    source = random.Random(1)
+    for number, length in enumerate((60, 200, 400, 800, 1600)):
+        write("history", f"random{number}", source.randbytes(length))
+
+
+def imports():
+    for name, rows in ROWS.items():
+        mapping = ROOT / "crates" / "import" / "mappings" / f"{name}.toml"
+        write("import", f"{name}.csv", rows.encode())
+        write("import", f"{name}.both", mapping.read_bytes() + b"\n===\n" + rows.encode())
+
+
+def main():
+    vectors = json.loads((VECTORS / "change-set.json").read_text())
+    refused = json.loads((VECTORS / "refused.json").read_text())
+    header_body(vectors, refused)
+    page(vectors, refused)
+    for name, data in YJS.items():
+        write("yjs", name, bytes.fromhex(data))
+    history()
+    imports()
+
+
+main()
