@@ -49,6 +49,9 @@ pub const MAX_ITEMS: usize = 1 << 20;
 /// Most delete ranges in one update that [`YUpdate::decode`] accepts.
 pub const MAX_DELETES: usize = 1 << 20;
 
+/// Clocks end here: Yrs subtracts them as signed 32-bit numbers, which overflows beyond.
+const CLOCK_LIMIT: u32 = 1 << 31;
+
 /// Client ids stay below this, as JavaScript's numbers are exact only up to here.
 const CLIENT_LIMIT: u64 = 1 << 53;
 
@@ -469,7 +472,7 @@ impl<'a> Reader<'a> {
 /// The clock after a run of `len` units, which may not be empty.
 fn end_of(clock: u32, len: u32, at: usize) -> Result<u32, YjsError> {
     require(len > 0, at, YjsFault::ZeroLength)?;
-    let end = clock.checked_add(len);
+    let end = clock.checked_add(len).filter(|end| *end <= CLOCK_LIMIT);
     end.map_or_else(|| fault(at, YjsFault::ClockOverflow), Ok)
 }
 
@@ -559,7 +562,7 @@ pub enum YjsFault {
     EmptySection,
     /// An item or a delete range has no units.
     ZeroLength,
-    /// A clock runs past the end of 32 bits.
+    /// A clock runs past 2³¹.
     ClockOverflow,
     /// A *GC* struct, which only a compacted document has.
     GarbageCollected,
@@ -598,7 +601,7 @@ impl fmt::Display for YjsFault {
             Self::ClientOrder(id) => return write!(f, "client {id} is repeated or out of order"),
             Self::EmptySection => "a client is listed with nothing",
             Self::ZeroLength => "an item or a delete range is empty",
-            Self::ClockOverflow => "a clock runs past 32 bits",
+            Self::ClockOverflow => "a clock runs past 2^31",
             Self::GarbageCollected => "an item was garbage collected",
             Self::Skip => "items are skipped",
             Self::UnsupportedContent(n) => return write!(f, "content kind {n} is not plain text"),
@@ -898,6 +901,12 @@ mod tests {
         assert_eq!(reason(&[2, 1, 7, 0, 4, 1, 0, 1, b'a', 0]), (0, CountExceedsInput(2)));
         assert_eq!(reason(&[1, 3, 7, 0, 4, 1, 0, 1, b'a', 0]), (1, CountExceedsInput(3)));
 
+        // Found by fuzzing: Yrs subtracted this clock with an overflow.
+        let far =
+            [2, 1, 9, 1, 1, 1, 1, 8, 0x84, 1, 1, 1, 0xfe, 0xff, 0xff, 0xff, 8, 0x84, 9, 2, 1, 9, 1, 1, 1, 1, b'x'];
+        assert!(YUpdate::decode(&far).is_err());
+        assert_eq!(reason(&one(&[0x81, 9, 0xff, 0xff, 0xff, 0xff, 7, 1])), (5, ClockOverflow));
+
         let mut wrap = one(&[0x81, 9, 0, 1]);
         wrap.splice(3..4, [0xff, 0xff, 0xff, 0xff, 15]);
         assert_eq!(reason(&wrap), (11, ClockOverflow));
@@ -1054,7 +1063,7 @@ mod tests {
         let mut clock = start;
         for (left, right, text, dead) in drafts {
             // Small foreign clients here, writers start higher: no origin can cut a pair.
-            let outside = |o: (u64, u32)| id(o.0 % 5, o.1.min(u32::MAX - 1));
+            let outside = |o: (u64, u32)| id(o.0 % 5, o.1 % (CLOCK_LIMIT - 1));
             let own = items.last().map(|item: &YItem| id(client, item.end() - 1));
             let left = left.map(|o| if o.0 % 2 == 0 { own.unwrap_or(outside(o)) } else { outside(o) });
             let right = right.map(outside);
@@ -1074,7 +1083,7 @@ mod tests {
             clients in proptest::collection::btree_map(
                 5..CLIENT_LIMIT,
                 (
-                    0..u32::MAX / 2,
+                    0..CLOCK_LIMIT - 100_000,
                     proptest::collection::vec(
                         (
                             proptest::option::of(any::<(u64, u32)>()),

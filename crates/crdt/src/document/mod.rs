@@ -194,8 +194,8 @@ impl Document {
     /// The text scripts of the change set pushed last are in the live texts already, or must be applied to them.
     pub(crate) fn finish_editing(&mut self, typed: Option<(NodeIx, u64)>) {
         match typed {
-            Some((ix, client)) => self.texts.skip_last(ix, client),
-            None => self.texts.discard_live(),
+            Some((ix, client)) => self.texts.skip_last(&self.graph, ix, client, &self.judgement),
+            None => self.texts.discard_live(&self.graph, &self.judgement),
         }
     }
 

@@ -12,7 +12,8 @@ use changeset::{BranchName, ChangeSetId, DocumentKey, Path, cbor::Writer, hash::
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use yrs::updates::decoder::Decode;
 use yrs::{
-    ClientID, Doc, GetString, ID, IdSet, OffsetKind, Options, ReadTxn, Snapshot, StateVector, Text, Transact, Update,
+    Assoc, ClientID, Doc, GetString, ID, IdSet, OffsetKind, Options, ReadTxn, Snapshot, StateVector, StickyIndex, Text,
+    Transact, Update,
 };
 
 /// How many scripts lie between two checkpoints while scripts come in order.
@@ -21,6 +22,8 @@ const CHECKPOINT_EVERY: usize = 1024;
 /// last: those who type at once are that far apart at most.
 const REPLAY_CHECKPOINT_EVERY: usize = 128;
 const REPLAY_LAG: usize = 48;
+/// How far before the end of the order a script may come late and still be compared with all that stand behind it.
+const MAX_OVERTAKEN: usize = 16;
 /// The most checkpoints kept; each is as large as the encoded texts.
 const MAX_CHECKPOINTS: usize = 12;
 
@@ -61,6 +64,8 @@ struct Writers {
 struct Checkpoint {
     applied: usize,
     state: Vec<u8>,
+    /// What is among the first `applied` scripts but came when the state was taken, and commutes with what it overtook.
+    late: Vec<NodeIx>,
 }
 
 /// A stretch of visible text that one insert brought.
@@ -147,10 +152,10 @@ impl Texts {
         self.scripts.insert(ix, script);
         let at = self.order.partition_point(|other| rank(graph, *other) < rank(graph, ix));
         self.order.insert(at, ix);
-        if at < self.applied {
-            self.roll_back(at);
-        }
         self.place(graph, ix, name, is_counted, judgement);
+        if at < self.applied && !self.overtake(graph, at, ix, judgement) {
+            self.roll_back(graph, at, judgement);
+        }
         touched.into_iter().collect()
     }
 
@@ -227,14 +232,8 @@ impl Texts {
     }
 
     /// The live document holds something that was not committed: back to the last checkpoint.
-    pub(crate) fn discard_live(&mut self) {
-        let applied = self.applied;
-        self.roll_back(applied);
-        if self.applied == applied {
-            self.live = None;
-            self.applied = 0;
-            self.restore();
-        }
+    pub(crate) fn discard_live(&mut self, graph: &Graph, judgement: &Judgement) {
+        self.roll_back(graph, self.applied, judgement);
     }
 
     /// Places all change sets anew after names, mask or purges moved.
@@ -256,22 +255,52 @@ impl Texts {
     }
 
     /// Makes the live document hold no more than the first `keep` scripts.
-    fn roll_back(&mut self, keep: usize) {
+    fn roll_back(&mut self, graph: &Graph, keep: usize, judgement: &Judgement) {
         self.checkpoints.retain(|checkpoint| checkpoint.applied <= keep);
         self.live = None;
         self.applied = 0;
-        self.restore();
-    }
-
-    fn restore(&mut self) {
         while let Some(last) = self.checkpoints.last() {
-            if let Some(doc) = load(&last.state, self.local) {
+            let doc = load(&last.state, self.local);
+            let takes_late =
+                |doc: &Doc| last.late.iter().all(|late| apply(doc, &self.update_of(graph, *late, judgement)).is_ok());
+            if let Some(doc) = doc.filter(takes_late) {
                 self.live = Some(doc);
                 self.applied = last.applied;
                 return;
             }
             self.checkpoints.pop();
         }
+    }
+
+    /// Applies the script at `at` after those that stand behind it, if that gives what the canonical order gives. It
+    /// does where each insert of the one and each of the others lie apart: Yrs finds the place of an item by looking at
+    /// what lies between its origins alone, and so neither order of two such inserts lets one see the other. Otherwise
+    /// the live document is of no use any more.
+    fn overtake(&mut self, graph: &Graph, at: usize, ix: NodeIx, judgement: &Judgement) -> bool {
+        let Some(overtaken) = self.order.get(at + 1..=self.applied).filter(|behind| behind.len() <= MAX_OVERTAKEN)
+        else {
+            return false;
+        };
+        let update = self.update_of(graph, ix, judgement);
+        let Some(doc) = self.live.as_ref().filter(|doc| apply(doc, &update).is_ok()) else { return false };
+        if !update.items.is_empty() {
+            let Ok(txn) = doc.try_transact() else { return false };
+            let mine: Option<Vec<_>> = update.items.iter().map(|item| gap_of(&txn, item)).collect();
+            let Some(mine) = mine else { return false };
+            let is_apart = |item: &YItem| {
+                let theirs = gap_of(&txn, item);
+                theirs.is_some_and(|(from, to)| mine.iter().all(|(start, end)| to < *start || *end < from))
+            };
+            if !overtaken.iter().all(|other| self.update_of(graph, *other, judgement).items.iter().all(is_apart)) {
+                return false;
+            }
+        }
+        self.applied += 1;
+        for checkpoint in self.checkpoints.iter_mut().filter(|checkpoint| checkpoint.applied > at) {
+            checkpoint.applied += 1;
+            checkpoint.late.push(ix);
+        }
+        true
     }
 
     /// Applies what is not applied yet. Cheap when there is nothing.
@@ -317,7 +346,7 @@ impl Texts {
             if self.checkpoints.len() >= MAX_CHECKPOINTS {
                 self.checkpoints.remove(0);
             }
-            self.checkpoints.push(Checkpoint { applied: self.applied, state });
+            self.checkpoints.push(Checkpoint { applied: self.applied, state, late: Vec::new() });
         }
     }
 
@@ -487,16 +516,14 @@ impl Texts {
     pub(crate) fn live(&mut self, graph: &Graph, client: u64, judgement: &Judgement) -> Result<Doc, TextEngineError> {
         if self.local != client {
             self.local = client;
-            let applied = self.applied;
-            self.discard_live();
-            debug_assert!(self.applied <= applied, "a checkpoint lies behind");
+            self.discard_live(graph, judgement);
         }
         self.settle(graph, judgement)?;
         Ok(self.live.get_or_insert_with(|| new_doc(client)).clone())
     }
 
     /// The last script of the order was typed into the live document already.
-    pub(crate) fn skip_last(&mut self, ix: NodeIx, client: u64) {
+    pub(crate) fn skip_last(&mut self, graph: &Graph, ix: NodeIx, client: u64, judgement: &Judgement) {
         let placed_so = self
             .nodes
             .get(&ix)
@@ -507,7 +534,7 @@ impl Texts {
                 self.checkpoint();
             }
         } else {
-            self.discard_live();
+            self.discard_live(graph, judgement);
         }
     }
 
@@ -516,10 +543,12 @@ impl Texts {
         if self.live.is_none() || self.applied < self.order.len() {
             return None;
         }
-        if self.checkpoints.last().is_none_or(|last| last.applied < self.applied) {
+        let applied = self.applied;
+        let is_now = |last: &&Checkpoint| last.applied == applied && last.late.is_empty();
+        if !self.checkpoints.last().is_some_and(|last| is_now(&last)) {
             self.checkpoint();
         }
-        self.checkpoints.last().filter(|last| last.applied == self.applied).map(|last| last.state.clone())
+        self.checkpoints.last().filter(is_now).map(|last| last.state.clone())
     }
 
     /// Begins from a snapshot's state instead of replaying.
@@ -527,7 +556,7 @@ impl Texts {
         let Some(doc) = load(&state, self.local) else { return false };
         self.live = Some(doc);
         self.applied = self.order.len();
-        self.checkpoints = vec![Checkpoint { applied: self.applied, state }];
+        self.checkpoints = vec![Checkpoint { applied: self.applied, state, late: Vec::new() }];
         true
     }
 
@@ -585,6 +614,19 @@ fn apply_bytes(doc: &Doc, bytes: &[u8]) -> Result<(), TextEngineError> {
     let update = Update::decode_v1(bytes).map_err(|_| TextEngineError)?;
     let mut txn = doc.try_transact_mut().map_err(|_| TextEngineError)?;
     txn.apply_update(update).map_err(|_| TextEngineError)
+}
+
+/// How many visible UTF-16 units stand before the gap that an item was inserted into, and how many before its end. A
+/// gap that lies between two others' visible units is apart from theirs; deleted ones, which count nothing, only make
+/// gaps seem closer than they are. None where the origins stand in the wrong order or in no text.
+fn gap_of(txn: &yrs::Transaction<'_>, item: &YItem) -> Option<(u32, u32)> {
+    let offset = |id: YId, assoc| {
+        let index = StickyIndex::from_id(ID::new(ClientID::new(id.client), id.clock), assoc);
+        index.get_offset(txn).map(|offset| offset.index)
+    };
+    let from = item.left.map_or(Some(0), |left| offset(left, Assoc::Before))?;
+    let to = item.right.map_or(Some(u32::MAX), |right| offset(right, Assoc::After))?;
+    (from < to).then_some((from, to))
 }
 
 fn load(state: &[u8], client: u64) -> Option<Doc> {

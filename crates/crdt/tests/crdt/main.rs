@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod basics;
+mod behaviours;
 mod convergence;
+mod late_text;
 mod properties;
 mod support;
 mod traces;
