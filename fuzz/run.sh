@@ -43,6 +43,6 @@ for target in "$@"; do
     fi
     stat() { sed -n "s/^stat::$1: *//p" "$logs/$target" | tail -n 1; }
     printf '%-12s %12s %10s  %s\n' "$target" "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" "$verdict"
-    [ "$verdict" = ok ] || tail -n 40 "$logs/$target"
+    [ "$verdict" = ok ] || grep -v '^ *#\{0,1\}[0-9]*: \|^ *#[0-9]* \|^ *at ' "$logs/$target" | tail -n 40
 done
 exit "$failed"

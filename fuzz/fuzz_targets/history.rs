@@ -2,9 +2,10 @@
 //! Histories of up to five devices, honest, restored and hostile.
 //!
 //! Proves: two replicas with the same change sets and the same judgement agree, whatever the order and the batches, with
-//! the judgement from the start or at the end, with whole or purged copies, and after masks flipped to and fro; what
-//! Automerge shows is what the index says, and every save loads in Automerge; snapshots open as what they were taken of;
-//! what a log holds goes through pages and comes back; and nothing that can be read of a document panics.
+//! the judgement from the start or at the end, with whole or purged copies, and after masks flipped to and fro; what a
+//! device's own store shows is what others make of its log, and a dropped transaction leaves no trace; what Automerge
+//! shows is what the index says, and every save loads in Automerge; snapshots open as what they were taken of; what a log
+//! holds goes through pages and comes back; and nothing that can be read of a document panics.
 
 use automerge::{Automerge, ROOT, ReadDoc, ScalarValue};
 use changeset::{Log, MemoryLog, Value, Verified, decode_page, encode_page};
@@ -103,7 +104,8 @@ fn reopened(history: &History, plan: &Plan, judged: &Seen) {
     saved.set_judgement(history.judgement.clone());
     apply(&mut saved, &history.entries[..usize::from(plan.cut).min(history.entries.len())]);
     let keys: Vec<_> = saved.documents().map(|document| document.key().clone()).collect();
-    let mut snapshot = |key: &_| saved.document_mut(key).and_then(|document| document.snapshot().ok()).expect("a snapshot");
+    let mut snapshot =
+        |key: &_| saved.document_mut(key).and_then(|document| document.snapshot().ok()).expect("a snapshot");
     let snapshots = keys.into_iter().map(|key| (key.clone(), snapshot(&key))).collect();
     let log = saved.log().entries().to_vec();
     let (mut opened, _, used) = Partition::open(workspace(), partition(), history.judgement.clone(), log, &snapshots);
@@ -111,6 +113,16 @@ fn reopened(history: &History, plan: &Plan, judged: &Seen) {
     assert_eq!(seen(&mut opened), seen(&mut saved));
     apply(&mut opened, &history.entries);
     assert_eq!(seen(&mut opened), *judged);
+}
+
+/// What a device wrote and read as it went shows what others make of its log.
+fn replayed(history: &mut History, plan: &Plan) {
+    let count = history.stores.len();
+    for store in history.stores.iter_mut().skip(plan.order as usize % count.max(1)).take(2) {
+        let mut fresh = empty();
+        apply(&mut fresh, store.log().entries());
+        assert_eq!(seen(store), seen(&mut fresh));
+    }
 }
 
 /// A log goes into two pages, signed where runs end, and comes back.
@@ -232,7 +244,8 @@ fn as_plain(value: &Value) -> String {
 }
 
 fuzz_target!(|plan: Plan| {
-    let history = plan.run();
+    let mut history = plan.run();
+    replayed(&mut history, &plan);
     let mut straight = agree(&history, &plan);
     let judged = seen(&mut straight);
     reopened(&history, &plan, &judged);

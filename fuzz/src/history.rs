@@ -153,6 +153,8 @@ pub struct History {
     pub judgement: Judgement,
     /// Whether all of them came out of transactions.
     pub is_honest: bool,
+    /// The devices' own stores, as they were left.
+    pub stores: Vec<Partition>,
 }
 
 /// A device: its store and its author.
@@ -211,6 +213,7 @@ impl Plan {
         for action in self.actions.iter().take(MAX_ACTIONS) {
             action.run(&mut replicas, &mut made);
         }
+        made.stores = replicas.into_iter().map(|replica| replica.partition).collect();
         made
     }
 }

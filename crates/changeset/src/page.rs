@@ -152,20 +152,23 @@ pub(crate) fn repeat() -> DecodeError {
 }
 
 /// For each entry the signature that the page carries: that of every entry that no later one names as its previous,
-/// and of as many others as keep runs within half their limit.
+/// and of as many others as keep runs within half their limit, or within it where signatures are far apart.
 fn choose_signatures(entries: &[Verified]) -> Result<Vec<Option<Signature>>, PageError> {
+    let unsigned_before = unsigned_before(entries);
     let mut unsigned_after: HashMap<ChangeSetId, (usize, usize)> = HashMap::new();
     let mut chosen = vec![None; entries.len()];
-    for (entry, chosen) in entries.iter().zip(&mut chosen).rev() {
+    for ((entry, before), chosen) in entries.iter().zip(unsigned_before).zip(&mut chosen).rev() {
         let after = unsigned_after.get(&entry.id()).copied();
         let (count, bytes) = after.unwrap_or((0, 0));
         let is_end = after.is_none();
+        let length = entry.header().body_length as usize;
         let long = count >= MAX_RUN_ENTRIES / 2 || bytes >= MAX_RUN_BYTES / 2;
-        let carries = entry.signature().is_some() && (is_end || long);
+        let needed = before.0 + 1 + count > MAX_RUN_ENTRIES
+            || before.1.saturating_add(length).saturating_add(bytes) > MAX_RUN_BYTES;
+        let carries = entry.signature().is_some() && (is_end || long || needed);
         if is_end && !carries {
             return Err(PageError::Unsigned { id: entry.id() });
         }
-        let length = entry.header().body_length as usize;
         let run = if carries { (1, length) } else { (count + 1, bytes.saturating_add(length)) };
         if run.0 > MAX_RUN_ENTRIES || (run.0 > 1 && run.1 > MAX_RUN_BYTES) {
             return Err(VerifyError::RunTooLong { id: entry.id() }.into());
@@ -180,6 +183,19 @@ fn choose_signatures(entries: &[Verified]) -> Result<Vec<Option<Signature>>, Pag
         }
     }
     Ok(chosen)
+}
+
+/// For each entry how many entries and bytes stand before it in its run, back to the last one with a signature.
+fn unsigned_before(entries: &[Verified]) -> Vec<(usize, usize)> {
+    let mut up_to: HashMap<ChangeSetId, (usize, usize)> = HashMap::new();
+    let step = |entry: &Verified| {
+        let before = entry.header().previous.and_then(|previous| up_to.get(&previous).copied()).unwrap_or((0, 0));
+        let length = entry.header().body_length as usize;
+        let own = if entry.signature().is_some() { (0, 0) } else { (before.0 + 1, before.1.saturating_add(length)) };
+        up_to.insert(entry.id(), own);
+        before
+    };
+    entries.iter().map(step).collect()
 }
 
 /// A list without repeats; entries name its members by number.

@@ -20,6 +20,8 @@ use std::collections::{BTreeSet, HashMap};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, GetString, ReadTxn, Text, Transact, Update};
 
+const CUT_PAIR: &str = "it parts the two halves of a surrogate pair";
+
 /// Stands for each UTF-16 unit of text that was typed and deleted in one step.
 const PLACEHOLDER: char = '\u{fffd}';
 
@@ -351,13 +353,21 @@ impl<'a> Transaction<'a> {
         let fields = self.fields_of(&update).ok_or_else(|| refused("it builds on text that is not here".to_owned()))?;
         for (item, field) in update.items.iter().zip(fields) {
             self.check_text(&field)?;
+            if item.left.is_some_and(|left| self.is_cut_after(left)) || item.right.is_some_and(|id| self.is_cut_at(id))
+            {
+                return Err(refused(CUT_PAIR.to_owned()));
+            }
             self.record_insert(&field, item.clone())
                 .ok_or_else(|| refused("it builds on text that is not here".to_owned()))?;
         }
+        let last_of = |range: &YRange| YId { clock: range.id.clock + range.len - 1, ..range.id };
+        if update.deletes.iter().any(|range| self.is_cut_at(range.id) || self.is_cut_after(last_of(range))) {
+            return Err(refused(CUT_PAIR.to_owned()));
+        }
         let deleted = apply_counting_deletes(&doc, &update).map_err(no_engine)?;
-        for range in deleted {
-            let field =
-                self.field_of(range.id).ok_or_else(|| refused(format!("client {foreign} deletes unknown text")))?;
+        for (field, range) in
+            self.by_field(&deleted).ok_or_else(|| refused(format!("client {foreign} deletes unknown text")))?
+        {
             self.check_text(&field)?;
             self.record_deletes(&field, &[range])
                 .ok_or_else(|| refused("it deletes text that is not here".to_owned()))?;
@@ -365,7 +375,35 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// The field of each item: named by the item itself, or that of an origin, which may be an earlier item.
+    /// Whether the unit and the one after it are the halves of one character. Yrs would part them; a script cannot.
+    fn is_cut_after(&self, id: YId) -> bool {
+        let next = id.clock.checked_add(1).and_then(|clock| self.item(YId { clock, ..id }));
+        next.is_some() && next == self.item(id)
+    }
+
+    /// Whether the unit and the one before it are the halves of one character.
+    fn is_cut_at(&self, id: YId) -> bool {
+        id.clock.checked_sub(1).is_some_and(|clock| self.is_cut_after(YId { clock, ..id }))
+    }
+
+    /// Ranges of units parted where one field ends and another begins: clocks count on through all fields.
+    fn by_field(&self, ranges: &[YRange]) -> Option<Vec<(Path, YRange)>> {
+        let mut parts: Vec<(Path, YRange)> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            for (number, clock) in (range.id.clock..).take(range.len as usize).enumerate() {
+                let id = YId { clock, ..range.id };
+                let field = self.field_of(id)?;
+                match parts.last_mut() {
+                    Some((known, part)) if number > 0 && *known == field => part.len += 1,
+                    _ => parts.push((field, YRange { id, len: 1 })),
+                }
+            }
+        }
+        Some(parts)
+    }
+
+    /// The field of each item: named by the item itself, or that of its origins, which may be earlier items. None if
+    /// one of them is not here, or if they are of two fields.
     fn fields_of(&self, update: &YUpdate) -> Option<Vec<Path>> {
         let mut fields: Vec<(YId, u32, Path)> = Vec::with_capacity(update.items.len());
         for item in &update.items {
@@ -376,7 +414,14 @@ impl<'a> Transaction<'a> {
             };
             let field = match &item.field {
                 Some(name) => Path::new(name).ok()?,
-                None => earlier(item.left.or(item.right)?)?,
+                None => {
+                    let mut origins = item.left.into_iter().chain(item.right).map(earlier);
+                    let field = origins.next()??;
+                    if origins.any(|other| other.as_ref() != Some(&field)) {
+                        return None;
+                    }
+                    field
+                }
             };
             fields.push((item.id, item.content.units(), field));
         }

@@ -81,30 +81,31 @@ pub fn document_id<'a>(kind: &Kind, label: &str, key: impl IntoIterator<Item = &
     DocumentId::from_parts(time_ms, random)
 }
 
-/// The position of an entry by its number, from 0: `i` and four digits of base 36. Positions sort by their bytes as the
-/// numbers do. Numbers beyond four digits continue with `j` and eight digits, then `k` and thirteen.
+/// The position of an entry by its number, from 0, as the models number entries that are appended: a letter that tells
+/// the count of digits (`i` one, `j` two, …), then the number among those of its length in base 36. Positions sort by
+/// their bytes as the numbers do.
 ///
 /// ```
 /// use fieldbook_import::position;
 ///
-/// assert_eq!(position(0), "i0000");
-/// assert_eq!(position(35), "i000z");
-/// assert_eq!(position(36), "i0010");
+/// assert_eq!([0, 35, 36, 36 + 1296].map(position), ["i0", "iz", "j00", "k000"]);
 /// ```
 pub fn position(number: u64) -> String {
-    let (letter, digits) = match number {
-        0..0x0019_a100 => ('i', 4),
-        0x0019_a100..0x0290_d741_0000 => ('j', 8),
-        _ => ('k', 13),
-    };
-    let mut rest = number;
+    let (mut letter, mut digits, mut rest, mut span) = (b'i', 1, number, 36_u64);
+    while rest >= span {
+        rest -= span;
+        digits += 1;
+        letter += 1;
+        // Beyond 64 bits there are no more numbers to place.
+        span = span.saturating_mul(36);
+    }
     let mut text = vec![b'0'; digits];
     for place in text.iter_mut().rev() {
         let digit = (rest % 36) as u8;
         *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
         rest /= 36;
     }
-    core::iter::once(letter).chain(text.into_iter().map(char::from)).collect()
+    core::iter::once(letter).chain(text).map(char::from).collect()
 }
 
 /// Makes the record of one row.

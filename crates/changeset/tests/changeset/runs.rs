@@ -163,6 +163,25 @@ fn a_run_has_a_most_of_bytes() {
     }
 }
 
+/// Two group commits, each signed at its end, with no other signatures at hand. The one between them was left out
+/// because the run after it is short, and then the run before it was too long: no page could be written.
+#[test]
+fn a_signature_that_the_run_before_it_needs_is_carried() {
+    let mut author = author(1);
+    let mut entries = chain(&mut author, MAX_RUN_ENTRIES + 100);
+    for at in [MAX_RUN_ENTRIES - 1, MAX_RUN_ENTRIES + 99] {
+        entries[at] = author.sign(&entries[at]).unwrap();
+    }
+    assert_eq!(read(&encode_page(&entries, &MemoryLog::new()).unwrap()).unwrap(), entries);
+
+    let most = MAX_RUN_BYTES / MAX_BODY_BYTES;
+    let (author, mut entries) = heavy(most + 1);
+    for at in [most - 1, most] {
+        entries[at] = author.sign(&entries[at]).unwrap();
+    }
+    assert_eq!(read(&encode_page(&entries, &MemoryLog::new()).unwrap()).unwrap(), entries);
+}
+
 /// The shorter branch attests: a long one beside it does not make the run too long.
 #[test]
 fn at_a_fork_the_shorter_branch_counts() {

@@ -266,6 +266,32 @@ fn ops_that_find_nothing_are_reported_inert() {
 }
 
 #[test]
+fn an_increment_under_a_conflict_adds_to_the_counter_put_first() {
+    let mut replicas = [Replica::new(0), Replica::new(1), Replica::new(2)];
+    // The second has the lowest op number, 1; the third says something else before.
+    let put = |tx: &mut crdt::Transaction<'_>| tx.put(&path("picked"), Value::Counter(10)).unwrap();
+    let late = replicas[2].edit(&key(1), |tx| {
+        tx.put(&path("status"), true.into()).unwrap();
+        put(tx);
+    });
+    let first = replicas[1].edit(&key(1), put);
+    let [ana, ben, eve] = &mut replicas;
+    ben.send_all_to(ana);
+    eve.send_all_to(ana);
+    ana.edit(&key(1), |tx| {
+        assert_eq!(tx.value(&path("picked")), Some(Value::Counter(20)));
+        tx.increment(&path("picked"), 5).unwrap();
+        assert_eq!(tx.value(&path("picked")), Some(Value::Counter(25)));
+    });
+    let resolution = document(&ana.partition).resolution(&path("picked")).unwrap();
+    assert_eq!((resolution.rule, resolution.shown), (crdt::Rule::SumOfCounters, Some(Value::Counter(25))));
+    let said: BTreeMap<ChangeSetId, Value> =
+        resolution.contenders.into_iter().map(|one| (one.change_set, one.value.unwrap())).collect();
+    assert_eq!(said, [(first.id(), Value::Counter(15)), (late.id(), Value::Counter(10))].into());
+    exchange(ana, ben);
+}
+
+#[test]
 fn reasons_are_shown_until_they_are_purged() {
     let mut ana = Replica::new(0);
     let mut tx = ana.partition.transact(&mut ana.author, &key(1), 50);

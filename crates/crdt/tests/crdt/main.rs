@@ -4,6 +4,7 @@
 mod basics;
 mod behaviours;
 mod convergence;
+mod editor;
 mod late_text;
 mod properties;
 mod support;
