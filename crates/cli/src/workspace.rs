@@ -4,8 +4,8 @@ use crate::bundle_file::{self, RECORDS, write_atomically};
 use crate::device;
 use anyhow::{Context as _, anyhow, bail};
 use changeset::{
-    Author, Bundle, DeviceKey, DocumentId, DocumentKey, Entropy, Incarnation, IntentName, LogIncarnation,
-    Partition as PartitionName, Value, Verified, WorkspaceId,
+    Author, Bundle, ChangeSetId, DeviceKey, DocumentId, DocumentKey, Entropy, Incarnation, IntentName, Log as _,
+    LogIncarnation, Partition as PartitionName, Value, Verified, WorkspaceId,
 };
 use crdt::{
     AnyIntent, Applied, Commit, Document, EditError, EditRules, Edits, KindRegistry, Partition, Schema, State,
@@ -162,14 +162,7 @@ impl Workspace {
 
     /// The signed bundle of all that is held.
     pub(crate) fn bundle(&mut self) -> anyhow::Result<Vec<u8>> {
-        self.partition.sign(&self.author)?;
-        let bundle = Bundle {
-            workspace: *self.partition.workspace(),
-            partition: self.partition.name().clone(),
-            log: self.log,
-            entries: self.partition.log().entries().to_vec(),
-        };
-        Ok(bundle.to_bytes()?)
+        signed_bundle(&mut self.partition, &self.author, self.log)
     }
 
     /// Signs and writes the bundle; everything recorded is durable when it returns.
@@ -192,14 +185,7 @@ impl Workspace {
         if bundle.partition != *self.partition.name() {
             bail!("the bundle is of partition {}, this is {}", bundle.partition, self.partition.name());
         }
-        // What this chain has so far is signed by the author that wrote it, who may not be the author after this.
-        self.partition.sign(&self.author)?;
-        let applied = self.partition.apply(bundle.entries);
-        check(&applied)?;
-        let own = self.author.actor().id();
-        let is_own =
-            |id| self.partition.log().entries().iter().rev().any(|entry| entry.id() == id && entry.actor().id() == own);
-        let was_copied = applied.accepted.iter().any(|id| is_own(*id));
+        let (applied, was_copied) = take_in(&mut self.partition, &self.author, bundle)?;
         if was_copied {
             self.settings.incarnation = Incarnation::from_bytes(random()).to_string();
             let text = serde_json::to_string_pretty(&self.settings)?;
@@ -256,6 +242,34 @@ impl Workspace {
             several => bail!("{} documents fit {wanted}; give more of the id", several.len()),
         }
     }
+}
+
+/// All that is held, signed by the author that wrote last.
+pub(crate) fn signed_bundle(
+    partition: &mut Partition,
+    author: &Author,
+    log: LogIncarnation,
+) -> anyhow::Result<Vec<u8>> {
+    partition.sign(author)?;
+    let bundle = Bundle {
+        workspace: *partition.workspace(),
+        partition: partition.name().clone(),
+        log,
+        entries: partition.log().entries().to_vec(),
+    };
+    Ok(bundle.to_bytes()?)
+}
+
+/// Takes in a bundle. Gives also whether it shows that another store writes as this author.
+pub(crate) fn take_in(partition: &mut Partition, author: &Author, bundle: Bundle) -> anyhow::Result<(Applied, bool)> {
+    // What this chain has so far is signed by the author that wrote it, who may not be the author after this.
+    partition.sign(author)?;
+    let applied = partition.apply(bundle.entries);
+    check(&applied)?;
+    let own = author.actor().id();
+    let is_own = |id: &ChangeSetId| partition.log().get(id).is_some_and(|entry| entry.actor().id() == own);
+    let was_copied = applied.accepted.iter().any(is_own);
+    Ok((applied, was_copied))
 }
 
 /// A schema for what it knows; anything else passes.

@@ -1,7 +1,7 @@
 //! The devices of the demo: each with its own key, store and clock, and bundles between them that get lost and repeated.
 
 use crate::device;
-use crate::workspace::{Refused, check, perform};
+use crate::workspace::{Refused, check, perform, signed_bundle, take_in};
 use anyhow::Context as _;
 use changeset::{
     Author, Bundle, ChangeSetId, DeviceKey, DocumentKey, Entropy, Incarnation, IntentName, LogIncarnation,
@@ -152,29 +152,14 @@ impl Device {
 
     /// All this device holds, as the file on its USB stick.
     pub(crate) fn bundle(&mut self) -> anyhow::Result<Vec<u8>> {
-        self.partition.sign(&self.author)?;
-        let bundle = Bundle {
-            workspace: *self.partition.workspace(),
-            partition: self.partition.name().clone(),
-            log: self.log,
-            entries: self.partition.log().entries().to_vec(),
-        };
-        Ok(bundle.to_bytes()?)
+        signed_bundle(&mut self.partition, &self.author, self.log)
     }
 
     /// Verifies a bundle and takes it in. If it shows that another store writes as this device, this one goes on as a
     /// new incarnation. Gives how many change sets were new, and whether it did.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> anyhow::Result<(usize, bool)> {
         let bundle = Bundle::from_bytes(bytes, |_| {})?;
-        // What this chain has so far is signed by the author that wrote it, who may not be the author after this.
-        self.partition.sign(&self.author)?;
-        let applied = self.partition.apply(bundle.entries);
-        check(&applied)?;
-        let own = self.author.actor().id();
-        let is_own = |id: &ChangeSetId| {
-            self.partition.log().entries().iter().rev().any(|entry| entry.id() == *id && entry.actor().id() == own)
-        };
-        let was_copied = applied.accepted.iter().any(is_own);
+        let (applied, was_copied) = take_in(&mut self.partition, &self.author, bundle)?;
         if was_copied {
             let drawn = self.author.random();
             let (first, _) = drawn.split_at(8);
