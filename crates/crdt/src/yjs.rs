@@ -905,7 +905,7 @@ mod tests {
         let far =
             [2, 1, 9, 1, 1, 1, 1, 8, 0x84, 1, 1, 1, 0xfe, 0xff, 0xff, 0xff, 8, 0x84, 9, 2, 1, 9, 1, 1, 1, 1, b'x'];
         assert!(YUpdate::decode(&far).is_err());
-        assert_eq!(reason(&one(&[0x81, 9, 0xff, 0xff, 0xff, 0xff, 7, 1])), (5, ClockOverflow));
+        assert_eq!(reason(&one(&[0x81, 9, 0x80, 0x80, 0x80, 0x80, 8, 1])), (5, ClockOverflow));
 
         let mut wrap = one(&[0x81, 9, 0, 1]);
         wrap.splice(3..4, [0xff, 0xff, 0xff, 0xff, 15]);
