@@ -196,7 +196,7 @@ impl Author {
         if change_set.actor().id() != self.actor.id() || change_set.signature().is_some() {
             return Ok(change_set.clone());
         }
-        Ok(change_set.signed_by(self.signer.sign(&change_set.id())?))
+        Ok(change_set.signed_by(self.signer.sign(change_set.id().as_bytes())?))
     }
 }
 

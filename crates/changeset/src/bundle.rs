@@ -9,12 +9,16 @@ use crate::entry::Verified;
 use crate::error::{Fault, PageError};
 use crate::hash::RunningHash;
 use crate::id::{ChangeSetId, LogIncarnation, Partition, WorkspaceId};
-use crate::limits::{MAX_BUNDLE_PAGES, MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARTITION_BYTES};
-use crate::page::{MemoryLog, decode_page, encode_page, repeat};
+use crate::limits::{MAX_BUNDLE_PAGES, MAX_BUNDLES, MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARTITION_BYTES};
+use crate::log::MemoryLog;
+use crate::page::{decode_page, encode_page, repeat};
 use std::collections::HashSet;
 
 /// The first bytes of every bundle.
 pub const BUNDLE_MAGIC: &[u8; 8] = b"FBBUNDL1";
+
+/// What the bytes behind the magic ones are called in errors.
+const AFTER_MAGIC: &str = "bundle, after its first 8 bytes";
 
 /// Where a cut is sought: well below the limits, so that runs that are open there can still be closed.
 const AIM_ENTRIES: usize = MAX_PAGE_ENTRIES / 2;
@@ -45,7 +49,7 @@ impl Bundle {
         let mut running = RunningHash::start(&self.workspace, &self.partition, &self.log);
         let mut log = MemoryLog::new();
         let mut pages = Vec::new();
-        for page in cut(&self.entries) {
+        for page in cut_pages(&self.entries) {
             if let Some(stranger) = page.iter().find(|entry| {
                 *entry.actor().workspace() != self.workspace || *entry.actor().partition() != self.partition
             }) {
@@ -75,12 +79,49 @@ impl Bundle {
     ///
     /// # Errors
     /// [`PageError`] that names the page and entry; nothing is taken from a bundle that does not hold as a whole.
-    pub fn from_bytes(bytes: &[u8], mut progress: impl FnMut(usize)) -> Result<Self, PageError> {
+    pub fn from_bytes(bytes: &[u8], progress: impl FnMut(usize)) -> Result<Self, PageError> {
+        let (bundle, rest) = Self::read(bytes, progress)?;
+        if rest.is_empty() {
+            return Ok(bundle);
+        }
+        let own = bytes.get(BUNDLE_MAGIC.len()..).unwrap_or_default();
+        let end = own.len() - rest.len();
+        Err(Reader::new(own, AFTER_MAGIC).fault_at(end, Fault::TrailingBytes).into())
+    }
+
+    /// Reads and verifies a file of bundles, one directly behind the other: the authority's before that of the partition
+    /// that it judges. At least one, at most [`MAX_BUNDLES`]. `progress` hears the number of change sets verified so far
+    /// in all.
+    ///
+    /// # Errors
+    /// [`PageError`] that names the bundle, page and entry; nothing is taken from a file that does not hold as a whole.
+    pub fn read_all(bytes: &[u8], mut progress: impl FnMut(usize)) -> Result<Vec<Self>, PageError> {
+        let (mut bundles, mut rest, mut before) = (Vec::<Self>::new(), bytes, 0);
+        while bundles.is_empty() || !rest.is_empty() {
+            let number = bundles.len();
+            let in_file = |error| match number {
+                0 => error,
+                _ => PageError::InBundle { bundle: number, error: Box::new(error) },
+            };
+            if number >= MAX_BUNDLES {
+                let end = bytes.len() - rest.len();
+                return Err(Reader::new(bytes, "file of bundles").fault_at(end, Fault::TrailingBytes).into());
+            }
+            let (bundle, behind) = Self::read(rest, |verified| progress(before + verified)).map_err(in_file)?;
+            before += bundle.entries.len();
+            bundles.push(bundle);
+            rest = behind;
+        }
+        Ok(bundles)
+    }
+
+    /// A bundle, and what lies behind it.
+    fn read(bytes: &[u8], mut progress: impl FnMut(usize)) -> Result<(Self, &[u8]), PageError> {
         let mut reader = Reader::new(bytes, "bundle");
         let Some(rest) = bytes.strip_prefix(BUNDLE_MAGIC) else {
             return Err(reader.fault(Fault::Expected("the bundle's first bytes, FBBUNDL1")).into());
         };
-        reader = Reader::new(rest, "bundle, after its first 8 bytes");
+        reader = Reader::new(rest, AFTER_MAGIC);
         reader.array_of(5)?;
         let workspace = WorkspaceId::from_bytes(reader.fixed()?);
         let at = reader.position();
@@ -105,14 +146,14 @@ impl Bundle {
         if RunningHash::from_bytes(reader.fixed()?) != running {
             return Err(reader.fault_at(at, Fault::Mismatch("the running hash")).into());
         }
-        reader.finish()?;
-        Ok(Self { workspace, partition, log: incarnation, entries: log.entries().to_vec() })
+        let behind = rest.get(reader.position()..).unwrap_or_default();
+        Ok((Self { workspace, partition, log: incarnation, entries: log.entries().to_vec() }, behind))
     }
 }
 
 /// Cuts entries into pages, only ever where no run is open: where enough is in the page, or at the last such place before
 /// it would be too large. Runs that are longer than a page cannot be cut; writing that page says so.
-fn cut(entries: &[Verified]) -> Vec<&[Verified]> {
+pub fn cut_pages(entries: &[Verified]) -> Vec<&[Verified]> {
     let mut pages = Vec::new();
     let mut open: HashSet<ChangeSetId> = HashSet::new();
     // Bytes of the page so far, and those of it that stand before the last place where no run was open.

@@ -144,6 +144,14 @@ pub enum PageError {
         /// Why.
         error: Box<Self>,
     },
+    /// Bundle `bundle` of a file of several was refused.
+    #[error("bundle {bundle}: {error}")]
+    InBundle {
+        /// The bundle's number in the file, from 0.
+        bundle: usize,
+        /// Why.
+        error: Box<Self>,
+    },
     /// The compressed bytes do not decompress within the limit.
     #[error("the page does not decompress to at most {limit} bytes")]
     Compression {

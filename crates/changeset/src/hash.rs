@@ -15,6 +15,31 @@ pub const CONTEXT_LOG: &str = "fieldbook v1 log";
 pub const CONTEXT_YRS_CLIENT: &str = "fieldbook v1 yrs client";
 /// Context of document and partition digests.
 pub const CONTEXT_DIGEST: &str = "fieldbook v1 digest";
+/// Context of a workspace's genesis record, whose hash is the workspace id.
+pub const CONTEXT_GENESIS: &str = "fieldbook v1 genesis";
+/// Context of what roots sign together.
+pub const CONTEXT_ENDORSEMENT: &str = "fieldbook v1 endorsement";
+/// Context of the code that two people compare when a device joins.
+pub const CONTEXT_COMPARISON: &str = "fieldbook v1 comparison";
+/// Context of what a replica signs when it cuts a page of its log.
+pub const CONTEXT_PAGE_SEAL: &str = "fieldbook v1 page";
+/// Context of the transcript of a session's handshake, whose hash is the session id.
+pub const CONTEXT_SESSION: &str = "fieldbook v1 session";
+/// Context of what the answering side signs in the handshake.
+pub const CONTEXT_HELLO: &str = "fieldbook v1 hello";
+/// Context of what the calling side signs in the handshake.
+pub const CONTEXT_PROOF: &str = "fieldbook v1 proof";
+/// Context of a control frame.
+pub const CONTEXT_FRAME: &str = "fieldbook v1 frame";
+/// Context of a receipt.
+pub const CONTEXT_RECEIPT: &str = "fieldbook v1 receipt";
+/// Context of the salted ids of reconciliation.
+pub const CONTEXT_TIP: &str = "fieldbook v1 tip";
+
+/// What is signed under a context: `derive_key(context, bytes)`.
+pub fn statement(context: &str, bytes: &[u8]) -> [u8; 32] {
+    blake3::derive_key(context, bytes)
+}
 
 /// The chain key K of an actor, which is also its id:
 /// `derive_key(CONTEXT_CHAIN, cbor([workspace, partition, author key, incarnation]))`.

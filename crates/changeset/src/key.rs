@@ -5,7 +5,7 @@ use crate::id::{ChangeSetId, PublicKey};
 use core::fmt;
 use ed25519_dalek::{Signature as DalekSignature, Signer as _, SigningKey, VerifyingKey};
 
-/// An ed25519 signature over a change set id.
+/// An ed25519 signature over a hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature([u8; 64]);
 
@@ -33,17 +33,17 @@ impl fmt::Debug for Signature {
 #[error("the device key could not sign")]
 pub struct SignError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// A device key that signs change set ids. Everything signed is a blake3 output under a context of its own, so the key
-/// never signs bytes that a peer chose.
+/// A device key. Everything that it signs is a blake3 output under a context of its own ([`crate::hash`]), so it never
+/// signs bytes that a peer chose.
 pub trait Signer: fmt::Debug + Send + Sync {
     /// The public key.
     fn public_key(&self) -> PublicKey;
 
-    /// Signs the 32 bytes of an id.
+    /// Signs a hash: a change set's id, or a statement of [`crate::hash`].
     ///
     /// # Errors
     /// [`SignError`] if the hardware or its owner refuses; nothing was recorded then.
-    fn sign(&self, id: &ChangeSetId) -> Result<Signature, SignError>;
+    fn sign(&self, hash: &[u8; 32]) -> Result<Signature, SignError>;
 }
 
 /// A device key held in memory. The secret is wiped when it is dropped.
@@ -73,8 +73,16 @@ impl Signer for DeviceKey {
         PublicKey::from_bytes(self.0.verifying_key().to_bytes())
     }
 
-    fn sign(&self, id: &ChangeSetId) -> Result<Signature, SignError> {
-        Ok(Signature(self.0.sign(id.as_bytes()).to_bytes()))
+    fn sign(&self, hash: &[u8; 32]) -> Result<Signature, SignError> {
+        Ok(Signature(self.0.sign(hash).to_bytes()))
+    }
+}
+
+impl PublicKey {
+    /// Whether `signature` is this key's over a statement of [`crate::hash`]. Strict; 40 µs. A key that is no curve point
+    /// or a weak one signed nothing.
+    pub fn has_signed(&self, statement: &[u8; 32], signature: &Signature) -> bool {
+        Verifier::new(self).is_ok_and(|key| key.has_signed(statement, signature))
     }
 }
 
@@ -98,8 +106,10 @@ impl Verifier {
     /// # Errors
     /// [`VerifyError::BadSignature`].
     pub(crate) fn verify(&self, id: ChangeSetId, signature: &Signature) -> Result<(), VerifyError> {
-        self.0
-            .verify_strict(id.as_bytes(), &DalekSignature::from_bytes(&signature.0))
-            .map_err(|_| VerifyError::BadSignature { id })
+        if self.has_signed(id.as_bytes(), signature) { Ok(()) } else { Err(VerifyError::BadSignature { id }) }
+    }
+
+    fn has_signed(&self, hash: &[u8; 32], signature: &Signature) -> bool {
+        self.0.verify_strict(hash, &DalekSignature::from_bytes(&signature.0)).is_ok()
     }
 }

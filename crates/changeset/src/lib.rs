@@ -52,13 +52,16 @@ mod header;
 mod id;
 mod key;
 pub mod limits;
+mod log;
+mod log_page;
 mod page;
+mod runs;
 mod script;
 mod value;
 
 pub use author::{Author, Draft, Entropy, RecordError, SeededEntropy};
 pub use body::{Body, Group};
-pub use bundle::{BUNDLE_MAGIC, Bundle};
+pub use bundle::{BUNDLE_MAGIC, Bundle, cut_pages};
 pub use entry::{Actor, Signed, Verified};
 pub use error::{DecodeError, Fault, PageError, VerifyError};
 pub use hash::RunningHash;
@@ -68,6 +71,9 @@ pub use id::{
     Partition, Path, PublicKey, WorkspaceId,
 };
 pub use key::{DeviceKey, SignError, Signature, Signer};
-pub use page::{ActorPrefix, Log, MemoryLog, UnverifiedPage, decode_page, encode_page, pack_page, unpack_page};
+pub use log::{ActorPrefix, Cursor, HeaderFault, Known, Log, MemoryLog, prefix};
+pub use log_page::LogPage;
+pub use page::{UnverifiedPage, decode_page, encode_page, pack_page, unpack_page};
+pub use runs::{danger_encode_unattested, decode_runs, encode_runs};
 pub use script::{Edit, ItemRange, ItemRef, Line, Op, Script, Skeleton};
 pub use value::{Attachment, Decimal, Reference, Value, ValueType, increment_from_bytes, increment_to_bytes};

@@ -50,3 +50,5 @@ pub const MAX_PAGE_BYTES: usize = 8 << 20;
 pub const MIN_COMPRESSED_PAGE_BYTES: usize = 4 << 10;
 /// The most pages in a bundle.
 pub const MAX_BUNDLE_PAGES: usize = 1 << 20;
+/// The most bundles in a file.
+pub const MAX_BUNDLES: usize = 1 << 10;

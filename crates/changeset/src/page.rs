@@ -17,91 +17,13 @@ use crate::limits::{
     MAX_BODY_BYTES, MAX_KIND_BYTES, MAX_PAGE_BYTES, MAX_PAGE_ENTRIES, MAX_PARENTS, MAX_RUN_BYTES, MAX_RUN_ENTRIES,
     MAX_SEQUENCE, MAX_TIME_MS, MIN_COMPRESSED_PAGE_BYTES,
 };
+use crate::log::{ActorPrefix, Known, Log, prefix};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
 const VERSION: u64 = 1;
-
-/// The first eight bytes of an actor id: with a sequence number, a short reference into a log.
-pub type ActorPrefix = [u8; 8];
-
-fn prefix(actor: &ActorId) -> ActorPrefix {
-    let [a, b, c, d, e, f, g, h, ..] = *actor.as_bytes();
-    [a, b, c, d, e, f, g, h]
-}
-
-/// What pages need to know of the log that they stand in.
-pub trait Log {
-    /// The entry at the lowest position whose actor id starts with `prefix` and that has this sequence number.
-    fn find(&self, prefix: ActorPrefix, sequence: u64) -> Option<Verified>;
-    /// The entry with this id.
-    fn get(&self, id: &ChangeSetId) -> Option<Verified>;
-    /// The actor of the entry at the lowest position whose actor id starts with `prefix`.
-    fn actor(&self, prefix: ActorPrefix) -> Option<Arc<Actor>>;
-}
-
-/// A log in memory, in the order of [`MemoryLog::push`].
-#[derive(Clone, Debug, Default)]
-pub struct MemoryLog {
-    entries: Vec<Verified>,
-    by_id: HashMap<ChangeSetId, usize>,
-    by_sequence: HashMap<(ActorPrefix, u64), usize>,
-    actors: HashMap<ActorPrefix, Arc<Actor>>,
-}
-
-impl MemoryLog {
-    /// An empty log.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Appends an entry; one that is held already stays where it is. Gives whether it was new.
-    pub fn push(&mut self, entry: Verified) -> bool {
-        let position = self.entries.len();
-        if self.by_id.contains_key(&entry.id()) {
-            return false;
-        }
-        let prefix = prefix(&entry.actor().id());
-        self.by_id.insert(entry.id(), position);
-        self.by_sequence.entry((prefix, entry.header().sequence)).or_insert(position);
-        self.actors.entry(prefix).or_insert_with(|| Arc::clone(entry.actor()));
-        self.entries.push(entry);
-        true
-    }
-
-    /// Replaces a held entry by the same change set with a signature, or with less of its values; the position stays.
-    pub fn replace(&mut self, entry: Verified) {
-        if let Some(held) = self.by_id.get(&entry.id()).and_then(|position| self.entries.get_mut(*position)) {
-            *held = entry;
-        }
-    }
-
-    /// Whether an entry is held.
-    pub fn contains(&self, id: &ChangeSetId) -> bool {
-        self.by_id.contains_key(id)
-    }
-
-    /// All entries in log order.
-    pub fn entries(&self) -> &[Verified] {
-        &self.entries
-    }
-}
-
-impl Log for MemoryLog {
-    fn find(&self, prefix: ActorPrefix, sequence: u64) -> Option<Verified> {
-        self.by_sequence.get(&(prefix, sequence)).and_then(|position| self.entries.get(*position)).cloned()
-    }
-
-    fn get(&self, id: &ChangeSetId) -> Option<Verified> {
-        self.by_id.get(id).and_then(|position| self.entries.get(*position)).cloned()
-    }
-
-    fn actor(&self, prefix: ActorPrefix) -> Option<Arc<Actor>> {
-        self.actors.get(&prefix).cloned()
-    }
-}
 
 /// Writes entries as one page of `log`, which holds all that came before. Entries stand in causal order.
 ///
@@ -153,7 +75,7 @@ pub(crate) fn repeat() -> DecodeError {
 
 /// For each entry the signature that the page carries: that of every entry that no later one names as its previous,
 /// and of as many others as keep runs within half their limit, or within it where signatures are far apart.
-fn choose_signatures(entries: &[Verified]) -> Result<Vec<Option<Signature>>, PageError> {
+pub(crate) fn choose_signatures(entries: &[Verified]) -> Result<Vec<Option<Signature>>, PageError> {
     let unsigned_before = unsigned_before(entries);
     let mut unsigned_after: HashMap<ChangeSetId, (usize, usize)> = HashMap::new();
     let mut chosen = vec![None; entries.len()];
@@ -199,13 +121,13 @@ fn unsigned_before(entries: &[Verified]) -> Vec<(usize, usize)> {
 }
 
 /// A list without repeats; entries name its members by number.
-struct Table<T> {
-    list: Vec<T>,
+pub(crate) struct Table<T> {
+    pub(crate) list: Vec<T>,
     numbers: HashMap<T, u64>,
 }
 
 impl<T: Clone + Eq + Hash> Table<T> {
-    fn number(&mut self, value: &T) -> u64 {
+    pub(crate) fn number(&mut self, value: &T) -> u64 {
         if let Some(number) = self.numbers.get(value) {
             return *number;
         }
@@ -242,16 +164,16 @@ const OWN_DOCUMENT_SEARCH: u64 = 64;
 
 impl<L: Log> PageWriter<'_, L> {
     /// An entry of this page or of the log before it.
-    fn held(&self, id: &ChangeSetId) -> Option<Verified> {
+    fn held(&self, id: &ChangeSetId) -> Option<Known> {
         match self.index.get(id) {
-            Some(index) => self.entries.get(*index).cloned(),
-            None => self.log.get(id),
+            Some(index) => self.entries.get(*index).map(Known::from),
+            None => self.log.known(id),
         }
     }
 
     /// Whether the short reference means this entry.
     fn is_short(&self, prefix: ActorPrefix, sequence: u64, id: &ChangeSetId) -> bool {
-        self.log.find(prefix, sequence).is_some_and(|found| found.id() == *id)
+        self.log.find(prefix, sequence).is_some_and(|found| found.id == *id)
     }
 
     fn write(
@@ -283,18 +205,18 @@ impl<L: Log> PageWriter<'_, L> {
         self.write_document(out, entry, own, before.as_ref());
         out.array(header.parents.len());
         for parent in &header.parents {
-            match (self.index.get(parent), self.log.get(parent)) {
+            match (self.index.get(parent), self.log.known(parent)) {
                 (Some(known), _) => out.uint(*known as u64),
-                (None, Some(held)) if self.is_short(prefix(&held.actor().id()), held.header().sequence, parent) => {
+                (None, Some(held)) if self.is_short(prefix(&held.actor.id()), held.sequence, parent) => {
                     out.array(2);
-                    out.bytes(&prefix(&held.actor().id()));
-                    out.uint(held.header().sequence);
+                    out.bytes(&prefix(&held.actor.id()));
+                    out.uint(held.sequence);
                 }
                 (None, _) => out.bytes(parent.as_bytes()),
             }
         }
         // A time below that of `previous` is a header fault: such an entry is in no log.
-        let base = before.as_ref().map_or(0, |before| before.header().time);
+        let base = before.as_ref().map_or(0, |before| before.time);
         let fault = DecodeError { place: "time", offset: 0, fault: Fault::Unsorted };
         out.uint(header.time.checked_sub(base).ok_or(PageError::Entry { entry: index, error: fault })?);
         match &header.grant {
@@ -315,20 +237,20 @@ impl<L: Log> PageWriter<'_, L> {
 
     /// The document: that of the first parent (or of `previous`, without parents), one named in this page before, that
     /// of an own entry a little further back, or a new one of the page's table; the first that fits.
-    fn write_document(&mut self, out: &mut Writer, entry: &Verified, own: ActorPrefix, before: Option<&Verified>) {
+    fn write_document(&mut self, out: &mut Writer, entry: &Verified, own: ActorPrefix, before: Option<&Known>) {
         let header = entry.header();
         let neighbour = match header.parents.first() {
             Some(parent) => self.held(parent),
             None => before.cloned(),
         };
-        if neighbour.is_some_and(|neighbour| neighbour.header().document == header.document) {
+        if neighbour.is_some_and(|neighbour| neighbour.document == header.document) {
             return out.null();
         }
         if !self.tables.documents.numbers.contains_key(&header.document) {
             let from = header.sequence.saturating_sub(OWN_DOCUMENT_SEARCH).max(1);
-            let earlier = (from..header.sequence).rev().find(|sequence| {
-                self.log.find(own, *sequence).is_some_and(|found| found.header().document == header.document)
-            });
+            let earlier = (from..header.sequence)
+                .rev()
+                .find(|sequence| self.log.find(own, *sequence).is_some_and(|found| found.document == header.document));
             if let Some(sequence) = earlier {
                 return out.int(-(sequence as i64));
             }
@@ -339,7 +261,7 @@ impl<L: Log> PageWriter<'_, L> {
 
 /// A page's entries before any signature was checked.
 pub struct UnverifiedPage {
-    entries: Vec<(Unproven, Option<Signature>)>,
+    pub(crate) entries: Vec<(Unproven, Option<Signature>)>,
 }
 
 impl core::fmt::Debug for UnverifiedPage {
@@ -413,33 +335,15 @@ struct PageReader<'a, L> {
     index: HashMap<ChangeSetId, usize>,
 }
 
-/// What an entry's references give of another entry.
-struct Found {
-    id: ChangeSetId,
-    actor: ActorId,
-    header: Header,
-}
-
-impl From<&Verified> for Found {
-    fn from(entry: &Verified) -> Self {
-        Self { id: entry.id(), actor: entry.actor().id(), header: entry.header().clone() }
-    }
-}
-
 impl<L: Log> PageReader<'_, L> {
-    fn in_page(&self, number: u64) -> Option<Found> {
-        let (entry, _) = self.entries.get(usize::try_from(number).ok()?)?;
-        Some(Found { id: entry.id, actor: entry.actor.id(), header: entry.header.clone() })
+    fn in_page(&self, number: u64) -> Option<Known> {
+        self.entries.get(usize::try_from(number).ok()?).map(|(entry, _)| Known::from(entry))
     }
 
-    fn in_log(&self, prefix: ActorPrefix, sequence: u64) -> Option<Found> {
-        self.log.find(prefix, sequence).as_ref().map(Found::from)
-    }
-
-    fn by_id(&self, id: &ChangeSetId) -> Option<Found> {
+    fn by_id(&self, id: &ChangeSetId) -> Option<Known> {
         match self.index.get(id) {
             Some(number) => self.in_page(*number as u64),
-            None => self.log.get(id).as_ref().map(Found::from),
+            None => self.log.known(id),
         }
     }
 
@@ -465,14 +369,14 @@ impl<L: Log> PageReader<'_, L> {
                 None
             }
             Some(Item::Uint) => Some(self.in_page(reader.uint(u64::MAX).map_err(at_entry)?)),
-            Some(Item::Negative) => Some(self.in_log(own, own_sequence(reader).map_err(at_entry)?)),
+            Some(Item::Negative) => Some(self.log.find(own, own_sequence(reader).map_err(at_entry)?)),
             _ => Some(self.by_id(&ChangeSetId::from_bytes(reader.fixed().map_err(at_entry)?))),
         };
         let previous = match previous {
             None => None,
             Some(found) => Some(found.ok_or_else(|| missing("its previous change set"))?),
         };
-        if previous.as_ref().is_some_and(|previous| previous.actor != actor.id()) {
+        if previous.as_ref().is_some_and(|previous| previous.actor.id() != actor.id()) {
             return Err(at_entry(reader.fault_at(at, Fault::BadReference("a change set of this actor"))));
         }
 
@@ -484,7 +388,7 @@ impl<L: Log> PageReader<'_, L> {
             }
             Some(Item::Negative) => {
                 let sequence = own_sequence(reader).map_err(at_entry)?;
-                Some(self.in_log(own, sequence).ok_or_else(|| missing("its document"))?.header.document)
+                Some(self.log.find(own, sequence).ok_or_else(|| missing("its document"))?.document)
             }
             _ => {
                 let number = reader.uint(MAX_PAGE_ENTRIES as u64).map_err(at_entry)?;
@@ -507,7 +411,7 @@ impl<L: Log> PageReader<'_, L> {
                     reader.array_of(2).map_err(at_entry)?;
                     let prefix = reader.fixed().map_err(at_entry)?;
                     let sequence = reader.uint(MAX_SEQUENCE).map_err(at_entry)?;
-                    let found = self.in_log(prefix, sequence).ok_or_else(|| missing("a parent"))?;
+                    let found = self.log.find(prefix, sequence).ok_or_else(|| missing("a parent"))?;
                     (found.id, Some(found))
                 }
                 _ => {
@@ -516,15 +420,14 @@ impl<L: Log> PageReader<'_, L> {
                 }
             };
             if parents.is_empty() {
-                first = found.map(|found| found.header.document);
+                first = found.map(|found| found.document);
             }
             parents.push(id);
         }
-        let neighbour =
-            if count == 0 { previous.as_ref().map(|previous| previous.header.document.clone()) } else { first };
+        let neighbour = if count == 0 { previous.as_ref().map(|previous| previous.document.clone()) } else { first };
         let document = document.or(neighbour).ok_or_else(|| missing("its document"))?;
 
-        let base = previous.as_ref().map_or(0, |previous| previous.header.time);
+        let base = previous.as_ref().map_or(0, |previous| previous.time);
         let time = base + reader.uint(MAX_TIME_MS).map_err(at_entry)?;
         let at = reader.position();
         let grant = if reader.null() {
@@ -548,7 +451,7 @@ impl<L: Log> PageReader<'_, L> {
         let (format, body_length) = explicit.unwrap_or((FORMAT_PLAIN, length));
         let header = Header {
             format,
-            sequence: previous.as_ref().map_or(1, |previous| previous.header.sequence + 1),
+            sequence: previous.as_ref().map_or(1, |previous| previous.sequence + 1),
             previous: previous.map(|previous| previous.id),
             document,
             parents,
@@ -576,6 +479,12 @@ impl UnverifiedPage {
     /// The ids that the entries have if they verify, in page order.
     pub fn claimed_ids(&self) -> impl Iterator<Item = ChangeSetId> + '_ {
         self.entries.iter().map(|(entry, _)| entry.id)
+    }
+
+    /// The entries without any check of a signature: for what this replica verified itself before it stored it, and
+    /// whose bytes a check of its own protects since. An entry that nobody signed must never come this way.
+    pub fn danger_trust(self) -> Vec<Verified> {
+        self.entries.into_iter().map(|(entry, signature)| entry.proven(signature)).collect()
     }
 
     /// Checks every signature and that each entry is attested by one. One signature (37 µs) attests a whole run, each

@@ -195,3 +195,24 @@ fn an_entry_that_comes_twice_is_refused() {
     assert!(Bundle::from_bytes(&bytes, |_| ()).is_err());
     assert!(bundle(vec![own.clone(), own]).to_bytes().is_err());
 }
+
+#[test]
+fn a_file_of_several_bundles_is_read_whole_and_says_which_of_them_is_wrong() {
+    let mut writer = author(1);
+    let first = record_signed(&mut writer, 1, &[]);
+    let one = bundle(vec![first.clone()]).to_bytes().unwrap();
+    let two = bundle(vec![first.clone(), record_signed(&mut writer, 2, &[&first])]).to_bytes().unwrap();
+    let file = [&one[..], &two].concat();
+    let mut heard = Vec::new();
+    let read = Bundle::read_all(&file, |verified| heard.push(verified)).unwrap();
+    assert_eq!(read.iter().map(|bundle| bundle.entries.len()).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(heard, [1, 3]);
+    assert_eq!(Bundle::read_all(&one, |_| ()).unwrap().len(), 1);
+    // Where one is asked for, a second is too much.
+    assert!(Bundle::from_bytes(&file, |_| ()).unwrap_err().to_string().contains("follow"));
+    let last = Bundle::read_all(&file[..file.len() - 1], |_| ()).unwrap_err();
+    assert!(last.to_string().starts_with("bundle 1: "), "{last}");
+    assert!(Bundle::read_all(&[], |_| ()).unwrap_err().to_string().contains("FBBUNDL1"));
+    let garbage = [&file[..], b"x"].concat();
+    assert!(Bundle::read_all(&garbage, |_| ()).unwrap_err().to_string().starts_with("bundle 2: "));
+}

@@ -294,7 +294,7 @@ impl Signer for Crafted {
         self.key
     }
 
-    fn sign(&self, _: &ChangeSetId) -> Result<Signature, SignError> {
+    fn sign(&self, _: &[u8; 32]) -> Result<Signature, SignError> {
         Ok(self.signature)
     }
 }
