@@ -13,32 +13,12 @@ type Link = usize;
 struct Entry {
     id: ChangeSetId,
     actor: ActorId,
-    sequence: u64,
     previous: Option<Link>,
     next: Vec<Link>,
     document: DocumentKey,
     /// The last entry before this one on its line in the same document.
     before: Option<Link>,
-    time: u64,
     name: BranchName,
-}
-
-/// Why an entry never enters the set, whoever sent it: its header contradicts the entries that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HeaderFault {
-    /// The sequence is not that of `previous` plus one.
-    #[error("its sequence does not follow that of its previous change set")]
-    Sequence,
-    /// `previous` was written by another actor.
-    #[error("its previous change set is another actor's")]
-    Actor,
-    /// The time is below that of `previous`.
-    #[error("its time is before that of its previous change set")]
-    Time,
-    /// A parent belongs to another document.
-    #[error("one of its parents belongs to another document")]
-    ParentDocument,
 }
 
 /// Two or more change sets of one actor with the same `previous`: a restored or copied store, or malice. All of them
@@ -68,28 +48,6 @@ impl Chains {
         self.by_id.contains_key(id)
     }
 
-    /// Checks what a header says of its `previous` and parents, all of which must be held.
-    pub(crate) fn check(&self, entry: &Verified) -> Result<(), HeaderFault> {
-        let header = entry.header();
-        if let Some(previous) = header.previous.and_then(|id| self.by_id.get(&id)).and_then(|at| self.entries.get(*at))
-        {
-            if previous.actor != entry.actor().id() {
-                return Err(HeaderFault::Actor);
-            }
-            if previous.sequence + 1 != header.sequence {
-                return Err(HeaderFault::Sequence);
-            }
-            if header.time < previous.time {
-                return Err(HeaderFault::Time);
-            }
-        }
-        let strange = |id: &ChangeSetId| {
-            let parent = self.by_id.get(id).and_then(|at| self.entries.get(*at));
-            parent.is_some_and(|parent| parent.document != header.document)
-        };
-        if header.parents.iter().any(strange) { Err(HeaderFault::ParentDocument) } else { Ok(()) }
-    }
-
     /// Takes an entry whose `previous` is held. Gives the documents in which names of entries held before changed.
     pub(crate) fn push(
         &mut self,
@@ -104,12 +62,10 @@ impl Chains {
         self.entries.push(Entry {
             id: entry.id(),
             actor,
-            sequence: header.sequence,
             previous,
             next: Vec::new(),
             document: header.document.clone(),
             before,
-            time: header.time,
             name: previous
                 .and_then(|at| self.entries.get(at))
                 .map_or_else(|| BranchName::from_bytes(*actor.as_bytes()), |previous| previous.name),
@@ -162,10 +118,29 @@ impl Chains {
         touched
     }
 
-    /// Names all forks again after the mask moved. Gives the documents in which a name changed.
-    pub(crate) fn rename_all(&mut self, is_masked: &impl Fn(&ChangeSetId) -> bool) -> BTreeSet<DocumentKey> {
+    /// Names forks again after `moved` entered or left the mask. Gives the documents in which a name changed. Costs
+    /// nothing where no fork is. Siblings may come in any order: a name that changes is passed on to all that follows.
+    pub(crate) fn rename_forks(
+        &mut self,
+        moved: &BTreeSet<ChangeSetId>,
+        is_masked: &impl Fn(&ChangeSetId) -> bool,
+    ) -> BTreeSet<DocumentKey> {
         let mut touched = BTreeSet::new();
-        for (previous, siblings) in self.siblings() {
+        if self.forked.is_empty() {
+            return touched;
+        }
+        let places: BTreeSet<(ActorId, Option<Link>)> = moved
+            .iter()
+            .filter_map(|id| self.by_id.get(id).and_then(|at| self.entries.get(*at)))
+            .filter(|entry| self.forked.contains(&entry.actor))
+            .map(|entry| (entry.actor, entry.previous))
+            .collect();
+        for (actor, previous) in places {
+            let siblings = match previous {
+                Some(previous) => self.entries.get(previous).map(|entry| &entry.next),
+                None => self.roots.get(&actor),
+            };
+            let Some(siblings) = siblings.filter(|siblings| siblings.len() > 1).cloned() else { continue };
             touched.append(&mut self.rename(previous, &siblings, None, is_masked));
         }
         touched
@@ -181,6 +156,11 @@ impl Chains {
     /// The name of the branch that an entry stands on.
     pub(crate) fn name(&self, id: &ChangeSetId) -> Option<BranchName> {
         self.by_id.get(id).and_then(|at| self.entries.get(*at)).map(|entry| entry.name)
+    }
+
+    /// The name that a held entry stands under.
+    pub(crate) fn name_of(&self, entry: &Verified) -> BranchName {
+        self.name(&entry.id()).unwrap_or_else(|| BranchName::from_bytes(*entry.actor().id().as_bytes()))
     }
 
     /// The implied parent of a held entry: the last one before it on its line in the same document.

@@ -120,10 +120,13 @@ impl Document {
 }
 
 impl Partition {
-    /// The digest of all documents.
+    /// The digest of all documents; see `spec/documents.md`. It covers what they show: while documents are pending it also
+    /// names what they lack, and so equals that of no partition where nothing is. Call
+    /// [`Partition::materialise_all`] first to compare two partitions.
     pub fn digest(&self) -> Digest {
         let mut out = Writer::new();
-        out.array(3);
+        let is_settled = self.pending().next().is_none();
+        out.array(if is_settled { 3 } else { 4 });
         out.bytes(self.workspace().as_bytes());
         out.text(self.name().as_str());
         out.array(self.documents().count());
@@ -133,6 +136,23 @@ impl Partition {
             out.bytes(document.key().id.as_bytes());
             out.bytes(document.digest().as_bytes());
         }
+        if !is_settled {
+            self.write_lacking(&mut out);
+        }
         Digest::of(out)
+    }
+
+    fn write_lacking(&self, out: &mut Writer) {
+        out.array(self.lacking().count());
+        for (key, lacking) in self.lacking() {
+            out.array(4);
+            out.text(key.kind.as_str());
+            out.bytes(key.id.as_bytes());
+            out.uint(u64::from(lacking.needs_rebuild()));
+            let mut entries = lacking.entries.clone();
+            entries.sort_unstable();
+            out.array(entries.len());
+            entries.iter().for_each(|id| out.bytes(id.as_bytes()));
+        }
     }
 }

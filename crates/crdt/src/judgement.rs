@@ -23,6 +23,17 @@ impl Judgement {
         self.purges.get(id).is_some_and(|values| u32::try_from(value).is_ok_and(|value| values.contains(&value)))
     }
 
+    /// Says of one change set what `other` says. A document keeps what is said of its own change sets, so that a change
+    /// of the mask costs nothing where it says nothing.
+    pub(crate) fn take_over(&mut self, id: ChangeSetId, other: &Self) {
+        if other.is_masked(&id) {
+            self.mask.insert(id);
+        }
+        if let Some(values) = other.purges.get(&id) {
+            self.purges.insert(id, values.clone());
+        }
+    }
+
     /// The change sets that the two judgements see differently.
     pub(crate) fn differences(&self, other: &Self) -> BTreeSet<ChangeSetId> {
         let mut ids: BTreeSet<ChangeSetId> = self.mask.symmetric_difference(&other.mask).copied().collect();

@@ -5,6 +5,9 @@
 //! partitions with the same of both have the same [`Digest`]. A [`Transaction`] records what one person did as the script
 //! of one change set. Neither engine ever sees a byte from a peer: both are fed what was rebuilt from the scripts.
 //!
+//! Taking and building come apart where an application asks: [`Partition::receive`] takes change sets and leaves their
+//! documents *pending*, [`Partition::materialise`] builds one.
+//!
 //! - Reading: the [`State`] trait, on a document, on a document at earlier heads, and inside a transaction;
 //!   [`Document::resolution`] and [`Document::conflicts`] for who said what else; [`Document::history`],
 //!   [`Document::spans`] and [`Document::cursor`].
@@ -59,12 +62,14 @@ mod document;
 mod judgement;
 mod kinds;
 mod partition;
+mod pending;
 mod state;
 mod text_diff;
 mod transaction;
 pub mod yjs;
 
-pub use chains::{Fork, HeaderFault};
+pub use chains::Fork;
+pub use changeset::HeaderFault;
 pub use conflict::{Contender, Resolution, Rule};
 pub use digest::Digest;
 pub use document::engine::EngineError;
@@ -79,6 +84,6 @@ pub use kinds::{
     RuleFault, Schema, SchemaError, Step, TextEdit, Timestamp, Violation, check, document_json, entries, entry_exists,
     from_json, inspection, order, place_entry, standard_kinds, value_json,
 };
-pub use partition::{Applied, DocumentChange, MAX_WAITING, Partition, Rejection, Waiting};
+pub use partition::{Applied, DocumentChange, MAX_WAITING, Partition, Received, Rejection, Waiting};
 pub use state::{EditError, EditRules, Edits, State};
 pub use transaction::{Commit, Transaction};

@@ -58,6 +58,7 @@ pub struct Transaction<'a> {
     edits: Vec<Edit>,
     overlay: HashMap<Path, Overlay>,
     typing: Option<Typing>,
+    materialised: Applied,
     is_done: bool,
 }
 
@@ -127,6 +128,7 @@ impl<'a> Transaction<'a> {
         author: &'a mut Author,
         document: DocumentKey,
         now_ms: u64,
+        materialised: Applied,
     ) -> Self {
         Self {
             partition,
@@ -137,6 +139,7 @@ impl<'a> Transaction<'a> {
             edits: Vec::new(),
             overlay: HashMap::new(),
             typing: None,
+            materialised,
             is_done: false,
         }
     }
@@ -151,6 +154,12 @@ impl<'a> Transaction<'a> {
     /// The document.
     pub fn document(&self) -> &DocumentKey {
         &self.document
+    }
+
+    /// What the document took when this began, because it was pending. [`Transaction::commit`] reports it again with its
+    /// own; whoever drops the transaction without asking here learns of it from nothing else.
+    pub fn materialised(&self) -> &Applied {
+        &self.materialised
     }
 
     /// Whether nothing was edited.
@@ -172,19 +181,20 @@ impl<'a> Transaction<'a> {
             // A refusal must come before the merges are recorded.
             self.author.check(self.draft(last, commit.clone(), script.clone()), self.now_ms)?;
         }
-        let mut merges = Vec::new();
+        let mut before = std::mem::take(&mut self.materialised);
         while parents.len() > MAX_PARENTS {
             let merged = parents.split_off(parents.len() - MAX_PARENTS);
             let merge = self.record(merged, Commit::new(merge_intent()?), Script::default())?;
-            merges.append(&mut self.partition.commit(merge, None).accepted);
+            let mut merged = self.partition.commit(merge, None);
+            merged.add_earlier(before);
+            before = merged;
             // The merge is the author's own last change set now: an implied parent of what follows.
         }
         let entry = self.record(parents, commit, script)?;
         let typed = self.typing.as_ref().filter(|typing| typing.is_live).map(|typing| typing.client);
         self.is_done = true;
         let mut applied = self.partition.commit(entry.clone(), typed);
-        merges.append(&mut applied.accepted);
-        applied.accepted = merges;
+        applied.add_earlier(before);
         Ok((entry, applied))
     }
 

@@ -15,7 +15,6 @@ use crate::document::texts::{TextEngineError, Texts};
 use crate::judgement::{Judgement, Standing};
 use changeset::{BranchName, ChangeSetId, DocumentKey, Path, Verified};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 pub use read::{Cursor, CursorSide, DocumentAt, HistoryEntry, Span};
 
@@ -23,7 +22,8 @@ pub use read::{Cursor, CursorSide, DocumentAt, HistoryEntry, Span};
 #[derive(Debug)]
 pub struct Document {
     key: DocumentKey,
-    judgement: Arc<Judgement>,
+    /// What is said of its own change sets.
+    judgement: Judgement,
     graph: Graph,
     standings: Vec<Standing>,
     structure: Structure,
@@ -32,11 +32,11 @@ pub struct Document {
 }
 
 impl Document {
-    pub(crate) fn new(key: DocumentKey, judgement: Arc<Judgement>) -> Self {
+    pub(crate) fn new(key: DocumentKey) -> Self {
         Self {
             texts: Texts::new(key.clone()),
             key,
-            judgement,
+            judgement: Judgement::default(),
             graph: Graph::default(),
             standings: Vec::new(),
             structure: Structure::default(),
@@ -57,6 +57,16 @@ impl Document {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.graph.len() == 0
+    }
+
+    /// Whether it has taken a change set.
+    pub(crate) fn holds(&self, id: &ChangeSetId) -> bool {
+        self.graph.find(id).is_some()
+    }
+
+    /// The greatest header time in it.
+    pub(crate) fn newest_ms(&self) -> u64 {
+        self.graph.nodes().iter().map(|node| node.entry.header().time).max().unwrap_or(0)
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -91,7 +101,14 @@ impl Document {
     }
 
     /// Takes a change set whose parents are all held. Gives the paths it changed.
-    pub(crate) fn push(&mut self, entry: Verified, implied: Option<ChangeSetId>, name: BranchName) -> BTreeSet<Path> {
+    pub(crate) fn push(
+        &mut self,
+        entry: Verified,
+        implied: Option<ChangeSetId>,
+        name: BranchName,
+        judgement: &Judgement,
+    ) -> BTreeSet<Path> {
+        self.judgement.take_over(entry.id(), judgement);
         let ix = self.graph.push(entry, implied);
         self.judge(ix, name)
     }
@@ -115,22 +132,25 @@ impl Document {
     /// Builds everything anew under another judgement or other names. Gives the paths that may show something else.
     pub(crate) fn rebuild(
         &mut self,
-        judgement: &Arc<Judgement>,
-        name_of: impl Fn(&ChangeSetId) -> BranchName,
+        judgement: &Judgement,
+        name_of: impl Fn(&Verified) -> BranchName,
     ) -> BTreeSet<Path> {
-        self.judgement = Arc::clone(judgement);
+        self.judgement = Judgement::default();
+        for node in self.graph.nodes() {
+            self.judgement.take_over(node.id(), judgement);
+        }
         self.standings.clear();
         // A path that only masked change sets wrote is not in the new structure, but what it showed is gone.
         let before = std::mem::take(&mut self.structure);
         let shown = before.paths_from("").filter(|(_, ix)| !before.visible(*ix).is_empty());
         let mut paths: BTreeSet<Path> = shown.map(|(path, _)| path.clone()).collect();
         self.engine = Engine::default();
-        let names: Vec<BranchName> = self.graph.nodes().iter().map(|node| name_of(&node.id())).collect();
+        let names: Vec<BranchName> = self.graph.nodes().iter().map(|node| name_of(&node.entry)).collect();
         for (ix, name) in names.iter().enumerate() {
             let standing = self.graph.get(ix as NodeIx).map_or(Standing::Masked, |node| self.standing_of(node));
             let is_counted = standing.is_counted();
             self.standings.push(standing);
-            let changed = self.structure.push(&self.graph, ix as NodeIx, *name, is_counted, judgement);
+            let changed = self.structure.push(&self.graph, ix as NodeIx, *name, is_counted, &self.judgement);
             paths.extend(changed.into_iter().filter_map(|path| self.structure.path(path)).cloned());
         }
         let standings = &self.standings;
@@ -138,14 +158,9 @@ impl Document {
             let name = names.get(ix as usize).copied().unwrap_or(BranchName::from_bytes([0; 32]));
             (name, standings.get(ix as usize).is_some_and(Standing::is_counted))
         };
-        self.texts.rebuild(&self.graph, judged, judgement);
+        self.texts.rebuild(&self.graph, judged, &self.judgement);
         paths.extend(self.texts.fields().cloned());
         paths
-    }
-
-    /// A judgement that sees nothing of this document differently.
-    pub(crate) fn set_judgement(&mut self, judgement: &Arc<Judgement>) {
-        self.judgement = Arc::clone(judgement);
     }
 
     /// Applies text scripts that are not applied yet.

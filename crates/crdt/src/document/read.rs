@@ -74,6 +74,15 @@ impl Document {
         heads
     }
 
+    /// The maximal change sets among those whose content counts, sorted: what an author builds on. They differ from
+    /// [`Document::heads`] where a head is masked, invalid or pending.
+    pub fn counted_heads(&self) -> Vec<ChangeSetId> {
+        let mut heads: Vec<ChangeSetId> =
+            self.accepted_heads().into_iter().filter_map(|ix| self.graph().get(ix)).map(Node::id).collect();
+        heads.sort_unstable();
+        heads
+    }
+
     /// Every change set with its standing, in the order of arrival.
     pub fn standings(&self) -> impl Iterator<Item = (ChangeSetId, &Standing)> {
         self.graph().nodes().iter().map(Node::id).zip(&self.standings)

@@ -8,7 +8,7 @@ use crate::document::engine::EngineError;
 use changeset::cbor::{Reader, Writer};
 use changeset::{DecodeError, Fault};
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What became of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum SnapshotUse {
     Used,
     /// Structure began from it; the texts are replayed, because a loaded copy could order hostile text otherwise.
     StructureOnly,
-    /// It covers another set, judgement or naming.
+    /// It covers another set, judgement or naming; or the document was shown already, or is not held.
     Stale,
     /// Its bytes are no snapshot.
     Damaged(DecodeError),
@@ -32,8 +32,9 @@ impl Document {
     pub fn snapshot(&mut self) -> Result<Vec<u8>, EngineError> {
         let saved = self.save_automerge()?;
         let mut out = Writer::with_capacity(saved.len() + 100);
-        out.array(5);
+        out.array(6);
         out.uint(VERSION);
+        out.uint(self.len() as u64);
         out.bytes(&self.coverage());
         out.bytes(&saved);
         match self.texts.snapshot() {
@@ -46,6 +47,15 @@ impl Document {
         check.bytes(blake3::hash(&bytes).as_bytes());
         bytes.extend(check.into_bytes());
         Ok(bytes)
+    }
+
+    /// How many change sets a snapshot says that it covers: the first of its document in this replica's log.
+    pub(crate) fn covered_by(snapshot: &[u8]) -> Option<usize> {
+        let mut reader = Reader::new(snapshot, "snapshot");
+        reader.array_of(6).ok()?;
+        let is_known = reader.uint(u64::MAX).ok()? == VERSION;
+        let covered = reader.uint(u64::MAX).ok().filter(|_| is_known)?;
+        usize::try_from(covered).ok().filter(|covered| *covered > 0)
     }
 
     /// What the engines' states depend on: every change set with its standing and name, and the purges.
@@ -75,8 +85,8 @@ impl Document {
 
     fn read_snapshot(&mut self, bytes: &[u8]) -> Result<SnapshotUse, DecodeError> {
         let mut reader = Reader::new(bytes, "snapshot");
-        reader.array_of(5)?;
-        if reader.uint(u64::MAX)? != VERSION {
+        reader.array_of(6)?;
+        if reader.uint(u64::MAX)? != VERSION || reader.uint(u64::MAX)? != self.len() as u64 {
             return Ok(SnapshotUse::Stale);
         }
         if reader.fixed::<32>()? != self.coverage() {

@@ -778,10 +778,22 @@ fn a_snapshot_is_used_where_it_fits_and_passed_over_where_not() {
     insert(&mut on, 0, "on: ");
     exchange(&mut on, &mut ana);
 
-    // It covers fewer change sets now, another mask, other purges.
+    // It covers fewer change sets now: what came since is applied on top of it.
     let now = checked_digest(&mut ana.partition);
     let (mut opened, used) = open(&ana, Judgement::default(), snapshot.clone());
-    assert_eq!((used, checked_digest(&mut opened)), (SnapshotUse::Stale, now));
+    assert_eq!((used, checked_digest(&mut opened)), (SnapshotUse::Used, now));
+
+    // Of more change sets than are held, of others, under another mask, under other purges.
+    let entries = ana.partition.log().entries();
+    let more = ana.partition.document(&key(1)).unwrap().len();
+    let last = entries.iter().rposition(|entry| entry.header().document == key(1)).unwrap();
+    let fewer = [entries[..2].to_vec(), entries.iter().skip(last).cloned().collect()];
+    for entries in fewer {
+        let snapshots = [(key(1), snapshot.clone())].into();
+        let (opened, _, used) = Partition::open(WORKSPACE, partition_name(), Judgement::default(), entries, &snapshots);
+        assert_eq!(used[&key(1)], SnapshotUse::Stale);
+        assert!(opened.document(&key(1)).is_none_or(|document| document.len() < more));
+    }
     let ana = written();
     for entry in ana.partition.log().entries() {
         let purged = Judgement { purges: [(entry.id(), [0].into())].into(), ..Judgement::default() };

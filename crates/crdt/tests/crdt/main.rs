@@ -6,6 +6,7 @@ mod behaviours;
 mod convergence;
 mod editor;
 mod late_text;
+mod pending;
 mod properties;
 mod support;
 mod traces;

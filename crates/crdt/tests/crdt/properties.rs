@@ -530,7 +530,7 @@ fn shown(partition: &Partition) -> BTreeMap<(DocumentKey, Path), (Option<Value>,
     partition.documents().flat_map(paths).collect()
 }
 
-fn check_names_changes(partition: &mut Partition, act: impl FnOnce(&mut Partition) -> Applied) {
+pub(crate) fn check_names_changes(partition: &mut Partition, act: impl FnOnce(&mut Partition) -> Applied) {
     let before = shown(partition);
     let applied = act(partition);
     let after = shown(partition);
