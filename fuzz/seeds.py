@@ -54,6 +54,65 @@ def header_body(vectors, refused):
         write("header_body", f"refused{number}.{case['form']}", bytes.fromhex(case["hex"]))
 
 
+def sync(vectors):
+    """Records: a kind, a length in two bytes, so many bytes; the first byte says whether the handshake is real."""
+
+    def cbor(item):
+        def head(major, n):
+            major <<= 5
+            if n < 24:
+                return bytes((major | n,))
+            for size, code in ((1, 24), (2, 25), (4, 26), (8, 27)):
+                if n < 1 << 8 * size:
+                    return bytes((major | code,)) + n.to_bytes(size, "big")
+            raise ValueError(n)
+
+        match item:
+            case None:
+                return b"\xf6"
+            case bool():
+                return b"\xf5" if item else b"\xf4"
+            case int():
+                return head(0, item)
+            case str() if item.startswith("x:"):
+                raw = bytes.fromhex(item[2:])
+                return head(2, len(raw)) + raw
+            case str():
+                return head(3, len(item.encode())) + item.encode()
+            case list():
+                return head(4, len(item)) + b"".join(map(cbor, item))
+
+    def record(kind, payload):
+        return bytes((kind,)) + len(payload).to_bytes(2, "little") + payload
+
+    def say(*items):
+        return record(1, cbor(list(items)))
+
+    site = "harbour-7"
+    answered = record(3, b"\0\0")
+    end = ["x:" + "01" * 8, 40, "x:" + "08" * 32]
+    opened = say([0, site, end, None, True]) + record(3, bytes((0, 2, 0, 0, 0)))
+    hands = vectors["handshake"]
+    raw = b"".join(record(0, bytes.fromhex(hands[name])) + answered for name in ("hello", "proof"))
+    write("sync", "handshake", b"\0" + raw)
+    for message in vectors["messages"]:
+        name = message["name"].replace(", ", "-").replace(" ", "-")
+        item = [site if part == vectors["partition"] else part for part in message["item"]]
+        write("sync", f"message-{name}", b"\1" + say(item) + answered)
+        write("sync", f"opened-{name}", b"\1" + opened + say(item) + answered * 2)
+    tips = say([3, site, "x:6100000200"]) + record(3, bytes((0, 0, 9)))
+    tip = ["x:" + "06" * 32, 3, "x:" + "07" * 32]
+    have = say([5, site, [tip], True]) + record(3, bytes((0, 0, 1, 4, 2)))
+    want = say([6, site, [["x:" + "07" * 32, []]]]) + record(3, bytes((0, 0, 1)))
+    lines = record(2, cbor([site, None, "x:00"])) + answered
+    talk = opened + tips + say([4, site, [], True]) + have + want + lines
+    talk += say([8, site]) + say([9, site]) + say([10, site]) + answered * 3 + record(5, b"\x20")
+    write("sync", "comparison", b"\1" + talk)
+    empty = say([0, site, ["x:" + "01" * 8, 0, "x:" + "08" * 32], None, True]) + record(3, bytes((0, 2, 0, 0, 0)))
+    pages = answered + record(8, bytes((0, 4))) + answered + record(8, bytes((4, 1))) + record(3, bytes((0, 0, 253, 0)))
+    write("sync", "pages", b"\1" + empty + pages + record(5, b"\x20") + record(6, b"\0") + record(7, b""))
+
+
 def page(vectors, refused):
     write("page", "log.bundle", bytes.fromhex(vectors["bundle"]))
     for number, case in enumerate(vectors["pages"]):
@@ -84,6 +143,7 @@ def main():
     refused = json.loads((VECTORS / "refused.json").read_text())
     header_body(vectors, refused)
     page(vectors, refused)
+    sync(json.loads((VECTORS / "sync.json").read_text()))
     for name, data in YJS.items():
         write("yjs", name, bytes.fromhex(data))
     history()
