@@ -20,6 +20,14 @@ pub(crate) fn json(value: &serde_json::Value) -> io::Result<()> {
     writeln!(io::stdout(), "{value:#}")
 }
 
+/// Prints JSON on one line, for what goes on.
+///
+/// # Errors
+/// What writing gave.
+pub(crate) fn json_line(value: &serde_json::Value) -> io::Result<()> {
+    writeln!(io::stdout(), "{value}")
+}
+
 pub(crate) fn error(text: &str) {
     let _ = writeln!(io::stderr(), "fieldbook: {text}");
 }
@@ -141,6 +149,16 @@ pub(crate) fn bytes(number: usize) -> String {
 pub(crate) fn duration(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
+}
+
+/// How long ago, in the largest unit that fits.
+pub(crate) fn age(ms: u64) -> String {
+    match ms / 1000 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// Progress of long work on standard error, only where a person watches and only when it takes a while.

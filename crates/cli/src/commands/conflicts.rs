@@ -5,6 +5,7 @@ use crate::device::Names;
 use crate::output::{Align, Table, line, shorten, things};
 use crate::workspace::Workspace;
 use crate::{Context, Outcome};
+use changeset::DocumentKey;
 use crdt::{Document, Resolution, value_json};
 use serde_json::{Value as Json, json};
 
@@ -15,26 +16,34 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
-    let workspace = Workspace::open(&context.folder)?;
-    let documents: Vec<&Document> = match &options.document {
+    let workspace = Workspace::open(context)?;
+    // The lists know which documents have any: no other is opened.
+    let keys: Vec<DocumentKey> = match &options.document {
         Some(wanted) => vec![workspace.find(wanted)?],
-        None => workspace.partition.documents().collect(),
+        None => {
+            let listed = workspace.listed()?;
+            listed.into_iter().filter(|listed| listed.summary.conflicts > 0).map(|listed| listed.key).collect()
+        }
     };
-    let names = Names::of(&workspace.partition);
+    let names = Names::load(&workspace.partition)?;
     let mut all = Vec::new();
     let mut found = 0;
-    for document in documents {
-        let conflicts = document.conflicts();
-        found += conflicts.len();
-        if context.json {
-            all.extend(conflicts.iter().map(|conflict| as_json(document, conflict, &names)));
-        } else if !conflicts.is_empty() {
-            line(&format!("{}", document.key()))?;
-            for conflict in &conflicts {
-                print(conflict, &names, 2)?;
+    for key in &keys {
+        let tell = |document: &mut Document| -> anyhow::Result<()> {
+            let conflicts = document.conflicts();
+            found += conflicts.len();
+            if context.json {
+                all.extend(conflicts.iter().map(|conflict| as_json(document, conflict, &names)));
+            } else if !conflicts.is_empty() {
+                line(&format!("{}", document.key()))?;
+                for conflict in &conflicts {
+                    print(conflict, &names, 2)?;
+                }
+                line("")?;
             }
-            line("")?;
-        }
+            Ok(())
+        };
+        workspace.partition.document(key, tell)?.transpose()?;
     }
     if context.json {
         crate::output::json(&Json::Array(all))?;

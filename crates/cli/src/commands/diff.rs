@@ -1,19 +1,20 @@
 //! `diff`: two bundles or workspaces.
 
-use crate::bundle_file;
+use crate::bundle_file::{self, Built};
 use crate::commands::plain;
 use crate::output::{Align, Table, count, line, shorten};
-use crate::workspace::check;
 use crate::{Context, Outcome};
-use changeset::{Bundle, ChangeSetId, DocumentKey, Path as FieldPath};
-use crdt::{Document, Partition, State};
+use anyhow::bail;
+use changeset::{ChangeSetId, DocumentKey, Path as FieldPath};
+use crdt::{Applied, Document, Partition, State};
+use fieldbook::access::PARTITION_AUTHORITY;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
-    /// A bundle or workspace folder
+    /// A bundle, or the folder of a device
     a: PathBuf,
     /// Another one
     b: PathBuf,
@@ -28,7 +29,7 @@ struct Difference {
 }
 
 pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
-    let (a, b) = (open(bundle_file::read(&options.a)?.0)?, open(bundle_file::read(&options.b)?.0)?);
+    let (a, b) = (open(context, &options.a)?, open(context, &options.b)?);
     let only = |one: &Partition, other: &Partition| -> Vec<ChangeSetId> {
         one.log().entries().iter().map(|entry| entry.id()).filter(|id| !other.log().contains(id)).collect()
     };
@@ -82,9 +83,23 @@ pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
     Ok(is_same)
 }
 
-fn open(bundle: Bundle) -> anyhow::Result<Partition> {
-    let mut partition = Partition::new(bundle.workspace, bundle.partition);
-    check(&partition.apply(bundle.entries))?;
+/// The partition that is compared, judged by the records that come with it.
+fn open(context: &Context, path: &Path) -> anyhow::Result<Partition> {
+    let (bundles, _) = bundle_file::read(context, path)?;
+    let mut built = bundle_file::build(bundles);
+    built.retain(|built| match context.partitions.as_slice() {
+        [] => built.partition.name().as_str() != PARTITION_AUTHORITY,
+        [only] => built.partition.name().as_str() == only,
+        _ => false,
+    });
+    if built.len() > 1 {
+        let names: Vec<&str> = built.iter().map(|built| built.partition.name().as_str()).collect();
+        bail!("{} has several partitions: {}; name one with --partition", path.display(), names.join(", "));
+    }
+    let Some(Built { partition, applied, .. }) = built.pop() else {
+        bail!("{} has no such partition", path.display());
+    };
+    check(&applied)?;
     Ok(partition)
 }
 
@@ -106,4 +121,15 @@ fn differences(a: &Partition, b: &Partition) -> Vec<Difference> {
         }
     }
     differences
+}
+
+/// Engine faults and refusals are errors here: a bundle holds only what fits together.
+fn check(applied: &Applied) -> anyhow::Result<()> {
+    if let Some((document, fault)) = applied.faults.first() {
+        bail!("{document}: {fault}");
+    }
+    if let Some((id, refusal)) = applied.refused.first() {
+        bail!("change set {id} was refused: {refusal}");
+    }
+    Ok(())
 }

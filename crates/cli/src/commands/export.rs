@@ -1,8 +1,8 @@
 //! `export`: a signed bundle, JSON, or the engines' images.
 
-use crate::bundle_file::write_atomically;
+use crate::bundle_file::{export_all, write_atomically};
 use crate::output::{bytes, line, things};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, choose, open_book};
 use crate::{Context, Outcome};
 use anyhow::Context as _;
 use changeset::DocumentKey;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Debug)]
 #[command(group = clap::ArgGroup::new("form").required(true).multiple(true))]
 pub(crate) struct Options {
-    /// Write all change sets as one signed bundle
+    /// Write all change sets, and the records of who may do what, as one file of signed bundles
     #[arg(long, value_name = "FILE", group = "form")]
     signed: Option<PathBuf>,
     /// Write the documents' states as a JSON array; - is standard output
@@ -32,21 +32,30 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
-    let mut workspace = Workspace::open(&context.folder)?;
-    let keys: Vec<DocumentKey> = match &options.document {
-        Some(wanted) => vec![workspace.find(wanted)?.key().clone()],
-        None => workspace.partition.documents().map(|document| document.key().clone()).collect(),
-    };
     let mut said = Vec::new();
     if let Some(file) = &options.signed {
-        let bundle = workspace.bundle()?;
+        let book = open_book(context, &context.folder)?;
+        let partitions = if context.partitions.is_empty() { book.partitions()? } else { vec![choose(context, &book)?] };
+        let bundle = export_all(&book, &partitions)?;
         write_atomically(file, &bundle)?;
-        said.push(
-            json!({ "file": file, "bytes": bundle.len(), "change_sets": workspace.partition.log().entries().len() }),
-        );
+        let states = book.partition_states()?;
+        let change_sets: u64 =
+            states.iter().filter(|state| partitions.contains(&state.name)).map(|state| state.change_sets).sum();
+        said.push(json!({ "file": file, "bytes": bundle.len(), "change_sets": change_sets }));
     }
+    if options.state.is_none() && options.automerge.is_none() && options.yjs.is_none() {
+        return say(context, &said);
+    }
+    let workspace = Workspace::open(context)?;
+    let keys: Vec<DocumentKey> = match &options.document {
+        Some(wanted) => vec![workspace.find(wanted)?],
+        None => workspace.listed()?.into_iter().map(|listed| listed.key).collect(),
+    };
     if let Some(file) = &options.state {
-        let states: Vec<Json> = keys.iter().filter_map(|key| state(&workspace, key)).collect();
+        let mut states: Vec<Json> = Vec::new();
+        for key in &keys {
+            states.extend(state(&workspace, key)?);
+        }
         let text = format!("{:#}\n", Json::Array(states));
         if file == Path::new("-") {
             return Ok(std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).map(|()| true)?);
@@ -55,18 +64,22 @@ pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
         said.push(json!({ "file": file, "bytes": text.len(), "documents": keys.len() }));
     }
     if let Some(folder) = &options.automerge {
-        let size = images(&mut workspace, &keys, folder, "automerge", |document| Ok(document.save_automerge()?))?;
+        let size = images(&workspace, &keys, folder, "automerge", |document| Ok(document.save_automerge()?))?;
         said.push(json!({ "file": folder, "bytes": size, "documents": keys.len() }));
     }
     if let Some(folder) = &options.yjs {
-        let size = images(&mut workspace, &keys, folder, "yjs", |document| Ok(document.save_yjs()))?;
+        let size = images(&workspace, &keys, folder, "yjs", |document| Ok(document.save_yjs()))?;
         said.push(json!({ "file": folder, "bytes": size, "documents": keys.len() }));
     }
+    say(context, &said)
+}
+
+fn say(context: &Context, said: &[Json]) -> Outcome {
     if context.json {
-        crate::output::json(&Json::Array(said))?;
+        crate::output::json(&Json::Array(said.to_vec()))?;
         return Ok(true);
     }
-    for part in &said {
+    for part in said {
         let size = bytes(part["bytes"].as_u64().unwrap_or(0) as usize);
         let what = match part["change_sets"].as_u64() {
             Some(number) => things(number as usize, "change set"),
@@ -77,17 +90,16 @@ pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
     Ok(true)
 }
 
-fn state(workspace: &Workspace, key: &DocumentKey) -> Option<Json> {
-    let document = workspace.partition.document(key)?;
-    let schema = workspace.kinds.kind(key.kind.as_str()).map(|kind| kind.schema());
-    let state = document_json(document, schema, Removed::Hide);
-    Some(json!({
-        "kind": key.kind.as_str(), "id": key.id.to_uuid(), "digest": document.digest().to_string(), "state": state,
-    }))
+fn state(workspace: &Workspace, key: &DocumentKey) -> anyhow::Result<Option<Json>> {
+    let schema = workspace.book.kinds().kind(key.kind.as_str()).map(|kind| kind.schema());
+    Ok(workspace.partition.document(key, |document| {
+        let state = document_json(document, schema, Removed::Hide);
+        json!({ "kind": key.kind.as_str(), "id": key.id.to_uuid(), "digest": document.digest().to_string(), "state": state })
+    })?)
 }
 
 fn images(
-    workspace: &mut Workspace,
+    workspace: &Workspace,
     keys: &[DocumentKey],
     folder: &Path,
     extension: &str,
@@ -96,8 +108,7 @@ fn images(
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut size = 0;
     for key in keys {
-        let Some(document) = workspace.partition.document_mut(key) else { continue };
-        let bytes = image(document)?;
+        let Some(bytes) = workspace.partition.document(key, &image)?.transpose()? else { continue };
         size += bytes.len();
         write_atomically(&folder.join(format!("{}-{}.{extension}", key.kind, key.id.to_uuid())), &bytes)?;
     }

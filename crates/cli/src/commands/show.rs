@@ -21,9 +21,14 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
-    let workspace = Workspace::open(&context.folder)?;
-    let document = workspace.find(&options.document)?;
-    let schema = workspace.kinds.kind(document.key().kind.as_str()).map(|kind| kind.schema());
+    let workspace = Workspace::open(context)?;
+    let key = workspace.find(&options.document)?;
+    let shown = workspace.partition.document(&key, |document| show(context, options, &workspace, document))?;
+    shown.ok_or_else(|| anyhow!("{key} has nothing in it"))?
+}
+
+fn show(context: &Context, options: &Options, workspace: &Workspace, document: &Document) -> Outcome {
+    let schema = workspace.book.kinds().kind(document.key().kind.as_str()).map(|kind| kind.schema());
     let removed = if options.removed { Removed::Show } else { Removed::Hide };
     let earlier;
     let state: &dyn State = if options.at.is_empty() {

@@ -1,13 +1,16 @@
 //! `text`: read a text with its authors, or change it.
 
+use crate::commands::act::say_if_not_let_in;
+use crate::commands::drafts::{self, Draft};
 use crate::commands::{minute, short};
 use crate::device::Names;
-use crate::output::{Align, Table, line};
-use crate::workspace::Workspace;
+use crate::output::{Align, Table, error, line};
+use crate::workspace::{Workspace, field};
 use crate::{Context, Outcome};
 use anyhow::Context as _;
-use changeset::Path;
-use crdt::{Edits, State};
+use changeset::{DocumentKey, Path};
+use crdt::{Document, Edits, State};
+use fieldbook::Error;
 use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
@@ -33,9 +36,9 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
-    let mut workspace = Workspace::open(&context.folder)?;
-    let key = workspace.find(&options.document)?.key().clone();
-    let field = Path::new(&options.field).map_err(|fault| anyhow::anyhow!("{}: {fault}", options.field))?;
+    let workspace = Workspace::open(context)?;
+    let key = workspace.find(&options.document)?;
+    let field = field(&options.field)?;
     let read = |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let wanted = match (&options.set, &options.set_file) {
         (Some(text), _) => Some(text.clone()),
@@ -44,23 +47,58 @@ pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
         }
         (None, None) => None,
     };
-    let update = options.yjs_update.as_ref().map(read).transpose()?;
-    if wanted.is_some() || update.is_some() {
-        workspace.edit(&key, "edit_text", |tx| {
-            if let Some(text) = &wanted {
-                tx.replace_text(&field, text)?;
-            }
-            if let Some(update) = &update {
-                tx.apply_editor_update(update)?;
-            }
-            Ok(())
-        })?;
-        workspace.save()?;
+    if let Some(text) = wanted {
+        return write(context, &workspace, Draft::of_text(&key, field.as_str(), &text), None);
     }
-    let document = workspace.find(&options.document)?;
-    let text = document.text(&field).unwrap_or_default();
-    let names = Names::of(&workspace.partition);
-    let spans = document.spans(&field);
+    if let Some(file) = &options.yjs_update {
+        let update = read(file)?;
+        match workspace.partition.edit(&key, "edit_text", |tx| tx.apply_editor_update(&update)) {
+            Ok(_) => workspace.refresh()?,
+            // The file is the draft: it stays where it is.
+            Err(Error::NotPermitted(why)) => {
+                error(&format!("nothing was saved: {why}"));
+                error(&format!("the update is still in {}; try again once you may", file.display()));
+                return Ok(false);
+            }
+            Err(other) => return Err(other.into()),
+        }
+        say_if_not_let_in(&workspace)?;
+    }
+    print(context, &workspace, &key, &field, options.authors)
+}
+
+/// Makes a text read what the draft says; `kept` is the draft that it was until now.
+pub(crate) fn write(context: &Context, workspace: &Workspace, draft: Draft, kept: Option<&str>) -> Outcome {
+    let key = draft.key()?;
+    let field = field(draft.field.as_deref().unwrap_or_default())?;
+    match workspace.partition.edit(&key, "edit_text", |tx| tx.replace_text(&field, &draft.what)) {
+        Ok(_) => workspace.refresh()?,
+        Err(Error::NotPermitted(why)) => return drafts::keep(context, workspace, draft, &why.to_string(), kept),
+        Err(other) => return Err(other.into()),
+    }
+    if let Some(kept) = kept {
+        workspace.partition.discard_draft(kept)?;
+    }
+    say_if_not_let_in(workspace)?;
+    print(context, workspace, &key, &field, false)
+}
+
+fn print(context: &Context, workspace: &Workspace, key: &DocumentKey, field: &Path, authors: bool) -> Outcome {
+    let names = Names::load(&workspace.partition)?;
+    let shown = workspace.partition.document(key, |document| print_text(context, document, field, &names, authors))?;
+    shown.unwrap_or(Ok(()))?;
+    Ok(true)
+}
+
+fn print_text(
+    context: &Context,
+    document: &Document,
+    field: &Path,
+    names: &Names,
+    authors: bool,
+) -> anyhow::Result<()> {
+    let text = document.text(field).unwrap_or_default();
+    let spans = document.spans(field);
     if context.json {
         let spans = spans.iter().map(|span| {
             json!({
@@ -70,7 +108,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
         });
         let spans: Vec<_> = spans.collect();
         crate::output::json(&json!({ "field": field.as_str(), "text": text, "spans": spans }))?;
-    } else if options.authors {
+    } else if authors {
         let mut table = Table::new(&[
             ("who", Align::Left),
             ("when (UTC)", Align::Left),
@@ -86,5 +124,5 @@ pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
     } else {
         line(&text)?;
     }
-    Ok(true)
+    Ok(())
 }

@@ -1,114 +1,173 @@
 //! What the demo shows at its end, and whether all is well.
 
 use crate::Outcome;
-use crate::commands::{conflicts, rule_code};
-use crate::demo::team::{Device, Ledger};
-use crate::device::Names;
-use crate::output::{Align, Table, bytes, count, duration, line, things};
-use crdt::{Partition, Resolution, Standing};
-use serde_json::json;
-use std::collections::BTreeMap;
+use crate::demo::story::{Device, Ending};
+use crate::demo::wire::Place;
+use crate::output::{Align, Table, bytes, count, duration, line, shorten, things};
+use serde_json::{Value as Json, json};
 use std::time::Duration;
 
-/// How many conflicts are told in full.
-const TOLD: usize = 6;
+/// The fewest conflicts that are explained.
+const CONFLICTS_WANTED: usize = 5;
 
-pub(crate) fn print(team: &mut [Device], ledger: &Ledger, time: Duration, as_json: bool) -> Outcome {
-    let mut digests = Vec::new();
-    let mut missing = Vec::new();
-    for device in team.iter_mut() {
-        digests.push((device.partition.digest(), device.partition.automerge_heads()?));
-        for (id, (who, what)) in &ledger.saved {
-            let counts = device
-                .partition
-                .documents()
-                .find_map(|document| document.standing(id))
-                .is_some_and(Standing::is_counted);
-            if !counts {
-                missing.push((device.name.clone(), *id, who.clone(), what.clone()));
-            }
-        }
-    }
-    let are_equal = digests.windows(2).all(|pair| pair.first() == pair.last());
-    let is_well = are_equal && missing.is_empty();
-    let Some(first) = team.first_mut() else { return Ok(is_well) };
-    let size = first.bundle()?.len();
-    let conflicts: Vec<Resolution> = first.partition.documents().flat_map(|document| document.conflicts()).collect();
-    let forks = first.partition.forks();
+pub(crate) fn print(ending: &Ending, as_json: bool) -> Outcome {
+    let first = ending.devices.first().map(|device| &device.digest);
+    let are_equal = ending.devices.iter().all(|device| Some(&device.digest) == first);
+    let explained = ending.conflicts.get("told").and_then(Json::as_array).map_or(0, Vec::len);
+    let is_well = are_equal && ending.missing.is_empty() && ending.wrong.is_empty() && explained >= CONFLICTS_WANTED;
     if as_json {
-        let digests: BTreeMap<&str, String> =
-            team.iter().zip(&digests).map(|(device, (digest, _))| (device.name.as_str(), digest.to_string())).collect();
-        crate::output::json(&json!({
-            "ok": is_well, "digests": digests, "missing": missing.len(), "saved": ledger.saved.len(),
-            "conflicts": conflicts.len(), "forks": forks.len(), "bundle_bytes": size, "bytes_sent": ledger.bytes_sent,
-            "seconds": time.as_secs_f64(),
-        }))?;
+        crate::output::json(&as_object(ending, is_well, are_equal))?;
         return Ok(is_well);
     }
-    let names = Names::of(&first.partition);
-    tell_conflicts(&first.partition, &conflicts, &names)?;
-    line("\nForks: one key, two stores")?;
-    for fork in &forks {
-        let entry = first.partition.log().entries().iter().find(|entry| fork.siblings.contains(&entry.id()));
-        let who = entry.map(|entry| names.of_actor(entry.actor().key(), &fork.actor)).unwrap_or_default();
-        let branches: Vec<String> = fork.siblings.iter().map(changeset::ChangeSetId::short).collect();
-        line(&format!("  {who} goes on twice: {}; both kept", branches.join(" and ")))?;
+    conflicts(ending)?;
+    line("\nOne text, typed by three people at once")?;
+    line(&format!("  {}", shorten(&ending.text, 400)))?;
+    line("\nSurvived")?;
+    for kill in &ending.kills {
+        line(&format!("  {kill}"))?;
     }
     line("\nSummary")?;
-    let log = first.partition.log().entries();
     let mut table = Table::new(&[("", Align::Left), ("", Align::Right), ("", Align::Left)]);
     let mut row = |name: &str, number: String, unit: &str| table.row([name.to_owned(), number, unit.to_owned()]);
-    row("documents", count(first.partition.documents().count()), "");
-    row("change sets", count(log.len()), "");
-    row("saved by people", count(ledger.saved.len()), "all signed by the device that made them");
-    row("bundle with everything", bytes(size), &format!("{} a change set", bytes(size / log.len().max(1))));
-    row(
-        "bundles sent",
-        count(ledger.bundles_sent),
-        &format!("{} lost, {} twice", ledger.bundles_lost, ledger.bundles_repeated),
-    );
-    row("carried in all", bytes(ledger.bytes_sent), "every bundle whole: this part has no sync yet");
-    row("conflicts", count(conflicts.len()), "each with who, when and which rule");
-    row("forks", count(forks.len()), "");
-    row("time", duration(time), "");
+    let found = ending.saved - distinct(ending);
+    row("documents", count(ending.documents as usize), "");
+    row("reported as saved", count(ending.saved), "each by the device that signed it");
+    row("found everywhere", count(found), "on every device and the relay");
+    row("conflicts", count(total(ending)), &format!("{explained} explained above"));
+    row("forks", count(ending.forks as usize), "");
+    row("time", duration(ending.time), "");
     table.print(2)?;
-    line("\nDigests")?;
-    let mut table = Table::new(&[("device", Align::Left), ("change sets", Align::Right), ("digest", Align::Left)]);
-    for (device, (digest, _)) in team.iter().zip(&digests) {
-        table.row([device.name.clone(), count(device.partition.log().entries().len()), digest.to_string()]);
+    line("")?;
+    devices(ending)?;
+    for (device, id, who, what) in ending.missing.iter().take(5) {
+        let short = id.get(..8).unwrap_or(id);
+        line(&format!("\nMISSING on {device}: change set {short} ({what}), which {who} was told is saved"))?;
     }
-    table.print(2)?;
-    for (device, id, who, what) in missing.iter().take(5) {
-        line(&format!("\nMISSING on {device}: change set {} ({what}), which {who} was told is saved", id.short()))?;
+    for wrong in ending.wrong.iter().take(10) {
+        line(&format!("\nWRONG: {wrong}"))?;
     }
-    line(match (are_equal, missing.is_empty()) {
-        (true, true) => "\nAll digests are equal and no saved edit is missing.",
-        (true, false) => "\nAll digests are equal, but a saved edit is missing.",
-        (false, _) => "\nThe devices DIFFER.",
+    if let Some(lost) = &ending.sabotaged {
+        line(&format!("\n(sabotage: change set {} was thrown away)", lost.get(..8).unwrap_or(lost)))?;
+    }
+    if explained < CONFLICTS_WANTED {
+        line(&format!("\nOnly {} came about.", things(explained, "conflict")))?;
+    }
+    line(match (are_equal, ending.missing.is_empty(), ending.wrong.is_empty()) {
+        (true, true, true) => "\nAll digests are equal and no saved edit is missing.",
+        (true, false, _) => "\nAll digests are equal, but a saved edit is missing.",
+        (true, true, false) => "\nAll digests are equal, but something is wrong.",
+        (false, ..) => "\nThe devices DIFFER.",
     })?;
     Ok(is_well)
 }
 
-fn tell_conflicts(partition: &Partition, conflicts: &[Resolution], names: &Names) -> std::io::Result<()> {
-    let mut by_rule: BTreeMap<&str, usize> = BTreeMap::new();
-    conflicts.iter().for_each(|conflict| *by_rule.entry(rule_code(conflict.rule)).or_default() += 1);
-    let counted: Vec<String> = by_rule.iter().map(|(rule, number)| format!("{number} {rule}")).collect();
-    line(&format!("\n{} left to look at: {}", things(conflicts.len(), "conflict"), counted.join(", ")))?;
-    // One of each rule first, so that a short list shows them all.
-    let mut told: Vec<&Resolution> = Vec::new();
-    for rule in by_rule.keys() {
-        told.extend(
-            conflicts.iter().filter(|conflict| rule_code(conflict.rule) == *rule).take(TOLD.div_ceil(by_rule.len())),
-        );
-    }
-    for conflict in told {
-        let document = partition.documents().find(|document| {
-            conflict.contenders.iter().any(|contender| document.change_set(&contender.change_set).is_some())
-        });
-        if let Some(document) = document {
-            line(&format!("  {}", document.key()))?;
+/// How many change sets are missing anywhere.
+fn distinct(ending: &Ending) -> usize {
+    ending.missing.iter().map(|(_, id, ..)| id).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn total(ending: &Ending) -> usize {
+    ending.conflicts.get("total").and_then(Json::as_u64).unwrap_or(0) as usize
+}
+
+fn seconds(time: Option<Duration>) -> String {
+    time.map(duration).unwrap_or_default()
+}
+
+fn devices(ending: &Ending) -> std::io::Result<()> {
+    let heads = [
+        ("", Align::Left),
+        ("saved", Align::Right),
+        ("holds", Align::Right),
+        ("received", Align::Right),
+        ("sent", Align::Right),
+        ("store", Align::Right),
+        ("consistent after", Align::Right),
+        ("digest", Align::Left),
+    ];
+    let mut table = Table::new(&heads);
+    let size = |number: u64| bytes(usize::try_from(number).unwrap_or(usize::MAX));
+    let mut row = |device: &Device| {
+        let (bytes_in, bytes_out) = device.bytes;
+        let or_nothing = |is_shown: bool, text: String| if is_shown { text } else { String::new() };
+        table.row([
+            device.name.clone(),
+            or_nothing(device.saved > 0, count(device.saved)),
+            count(device.held as usize),
+            size(bytes_in),
+            size(bytes_out),
+            or_nothing(device.size > 0, size(device.size)),
+            seconds(device.consistent),
+            device.digest.get(..32).unwrap_or(&device.digest).to_owned(),
+        ]);
+    };
+    row(&ending.relay);
+    ending.devices.iter().for_each(&mut row);
+    table.print(2)
+}
+
+fn conflicts(ending: &Ending) -> std::io::Result<()> {
+    let told = ending.conflicts.get("told").and_then(Json::as_array).cloned().unwrap_or_default();
+    line(&format!("\n{}, {} of them told", things(total(ending), "conflict"), told.len()))?;
+    let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
+    for conflict in &told {
+        let place = Place(text(conflict, "document"));
+        let title = ending.titles.get(&place).cloned().unwrap_or_else(|| shorten(&place.0, 24));
+        let (path, shown) = (text(conflict, "path"), shorten(&text(conflict, "shown"), 40));
+        line(&format!("  {title} · {path}  shows {shown}: {}", text(conflict, "explanation")))?;
+        let mut table = Table::new(&[
+            ("said", Align::Left),
+            ("by", Align::Left),
+            ("when (UTC)", Align::Left),
+            ("in", Align::Left),
+            ("doing", Align::Left),
+        ]);
+        for one in conflict.get("contenders").and_then(Json::as_array).into_iter().flatten() {
+            let key = text(one, "key");
+            let name = ending.names.get(&key).cloned().unwrap_or_else(|| key.chars().take(8).collect());
+            table.row([
+                shorten(&text(one, "value"), 40),
+                name,
+                text(one, "when"),
+                text(one, "change_set"),
+                text(one, "intent"),
+            ]);
         }
-        conflicts::print(conflict, names, 4)?;
+        table.print(4)?;
     }
     Ok(())
+}
+
+fn as_object(ending: &Ending, is_well: bool, are_equal: bool) -> Json {
+    let device = |device: &Device| {
+        let (bytes_in, bytes_out) = device.bytes;
+        json!({
+            "name": device.name, "digest": device.digest, "held": device.held, "saved": device.saved,
+            "bytes_in": bytes_in, "bytes_out": bytes_out, "store_bytes": device.size, "pages": device.pages,
+            "seconds_to_consistency": device.consistent.map(|time| time.as_secs_f64()),
+        })
+    };
+    let missing = ending
+        .missing
+        .iter()
+        .map(|(device, id, who, what)| json!({ "device": device, "change_set": id, "saved_by": who, "what": what }));
+    let named = |conflict: &Json| {
+        let mut conflict = conflict.clone();
+        for one in conflict.get_mut("contenders").and_then(Json::as_array_mut).into_iter().flatten() {
+            let name = one.get("key").and_then(Json::as_str).and_then(|key| ending.names.get(key)).cloned();
+            if let Some(object) = one.as_object_mut() {
+                object.insert("device".to_owned(), json!(name));
+            }
+        }
+        conflict
+    };
+    let told = ending.conflicts.get("told").and_then(Json::as_array);
+    let explained: Vec<Json> = told.into_iter().flatten().map(named).collect();
+    json!({
+        "ok": is_well, "digests_equal": are_equal, "saved": ending.saved, "missing": missing.collect::<Vec<_>>(),
+        "wrong": ending.wrong, "conflicts": total(ending), "explained": explained, "text": ending.text,
+        "survived": ending.kills, "documents": ending.documents, "forks": ending.forks, "relay": device(&ending.relay),
+        "devices": ending.devices.iter().map(device).collect::<Vec<_>>(), "sabotaged": ending.sabotaged,
+        "seconds": ending.time.as_secs_f64(),
+    })
 }
