@@ -8,7 +8,8 @@ Exit code 0: all holds. 1: refused or different, with the place and the reason. 
 Needs Python 3.10 and two packages, for the two primitives: blake3 and pynacl.
 
 Top down in the order of change-set.md (CBOR, hashes, signatures, header, body, skeleton, values, signed form, pages,
-bundle) and then of documents.md (names, lines, standings, structure, text, digests). No CRDT library: sets and maps.
+bundle), then of sync.md (frames, messages, pages in place, runs, receipts), of access.md (records, verdicts), and of
+documents.md (names, lines, standings, structure, text, digests). No CRDT library: sets and maps.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import struct
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +46,7 @@ MAX_GROUP = 1 << 16
 MAX_RUN_BYTES = 1 << 22
 MAX_PAGE_BYTES = 1 << 23
 MAX_BUNDLE_PAGES = 1 << 20
+MAX_BUNDLES = 1 << 10
 MAX_COUNTER = (1 << 31) - 1
 MAX_OP_NUMBER = 1 << 31
 
@@ -84,10 +87,16 @@ def need(holds: Any, reason: str) -> None:
 
 
 # --- CBOR -----------------------------------------------------------------------------------------------------------
-# Integers are int, byte strings bytes, text str, arrays list, null None. Booleans and floats stand only alone, in
-# values of two types, and are read there: so no item read here can pass for another one.
+# Integers are int, byte strings bytes, text str, arrays list, null None. Floats stand only alone, in values of one type,
+# and are read there; so are booleans but for messages, where they are read as members of Truth: so no item read here can
+# pass for another one.
 
 MAX_DEPTH = 8  # more than any format has: bundle 2, signed form 5, page 6
+
+
+class Truth(Enum):
+    FALSE = b"\xf4"
+    TRUE = b"\xf5"
 
 
 def cbor(item: Any) -> bytes:
@@ -95,6 +104,8 @@ def cbor(item: Any) -> bytes:
     match item:
         case None:
             return b"\xf6"
+        case Truth():
+            return item.value
         case int():
             return _head(0, item) if item >= 0 else _head(1, -1 - item)
         case bytes():
@@ -120,22 +131,24 @@ def _head(major: int, n: int) -> bytes:
     return struct.pack(">BQ", major | 27, n)
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes, truths: bool = False) -> Any:
     """The one item that `data` encodes; refused unless it is deterministic CBOR and nothing follows."""
     try:
-        item, end = _item(data, 0, 0)
+        item, end = _item(data, 0, 0, truths)
     except IndexError:
         raise Refused("cbor: ends early") from None
     need(end == len(data), f"cbor: {len(data) - end} bytes after the item")
     return item
 
 
-def _item(data: bytes, pos: int, depth: int) -> tuple[Any, int]:
+def _item(data: bytes, pos: int, depth: int, truths: bool = False) -> tuple[Any, int]:
     first = data[pos]
     major, n = first >> 5, first & 31
     pos += 1
     if first == 0xF6:
         return None, pos
+    if truths and first in (0xF4, 0xF5):
+        return Truth(bytes((first,))), pos
     if n >= 24:
         need(n <= 27, f"cbor: reserved or indefinite head at byte {pos - 1}")
         size = 1 << n - 24
@@ -157,7 +170,7 @@ def _item(data: bytes, pos: int, depth: int) -> tuple[Any, int]:
     need(depth < MAX_DEPTH, "cbor: nested deeper than any format")
     items = []
     for _ in range(n):
-        item, pos = _item(data, pos, depth + 1)
+        item, pos = _item(data, pos, depth + 1, truths)
         items.append(item)
     return items, pos
 
@@ -754,8 +767,30 @@ class Bundle(NamedTuple):
 
 
 def read_bundle(data: bytes) -> Bundle:
-    need(data[:8] == b"FBBUNDL1", "not a bundle: wrong first 8 bytes")
-    match decode(data[8:]):
+    bundle, end = read_bundle_at(data, 0)
+    need(end == len(data), f"bundle: {len(data) - end} bytes after it")
+    return bundle
+
+
+def read_bundles(data: bytes) -> list[Bundle]:
+    """A file of bundles, one directly behind the other."""
+    bundles: list[Bundle] = []
+    end = 0
+    while end < len(data) or not bundles:
+        need(len(bundles) < MAX_BUNDLES, "file of bundles: too many")
+        with at("bundle", len(bundles)):
+            bundle, end = read_bundle_at(data, end)
+        bundles.append(bundle)
+    return bundles
+
+
+def read_bundle_at(data: bytes, start: int) -> tuple[Bundle, int]:
+    need(data[start : start + 8] == b"FBBUNDL1", "not a bundle: wrong first 8 bytes")
+    try:
+        item, end = _item(data, start + 8, 0)
+    except IndexError:
+        raise Refused("cbor: ends early") from None
+    match item:
         case [bytes(workspace), str(partition), bytes(incarnation), list(pages), bytes(running_hash)]:
             pass
         case _:
@@ -768,7 +803,7 @@ def read_bundle(data: bytes) -> Bundle:
         with at("page", number):
             log.append(log.read_page(page))
     need(log.running == running_hash, "running hash differs")
-    return Bundle(workspace, partition, len(pages), log.entries, running_hash)
+    return Bundle(workspace, partition, len(pages), log.entries, running_hash), end
 
 
 def admit(arrived: Iterable[ChangeSet]) -> tuple[list[ChangeSet], int]:
@@ -802,6 +837,210 @@ def admit(arrived: Iterable[ChangeSet]) -> tuple[list[ChangeSet], int]:
                 enter(c)
             ready.extend(waiting.pop(c.id, ()))
     return list(held.values()), len({c.id for others in waiting.values() for c in others})
+
+
+# --- Sync -----------------------------------------------------------------------------------------------------------
+
+MAX_POSITION = (1 << 48) - 1
+MAX_TEXT_BYTES = 512
+MAX_NAME_BYTES = 128
+MAX_TIPS = MAX_REFUSED = 1024
+MAX_KNOWN = 16
+MAX_KNOCKS = 256
+MAX_TIPS_BYTES = (32 << 10) + 1024
+MIN_WINDOW = 64 << 10
+
+Shape = Callable[[Any], bool]
+
+
+def fixed(size: int) -> Shape:
+    return lambda item: is_bytes(item, size)
+
+
+def upto(most: int) -> Shape:
+    return lambda item: is_uint(item, most)
+
+
+def text_of(most: int) -> Shape:
+    return lambda item: isinstance(item, str) and len(item.encode()) <= most
+
+
+def many(most: int, shape: Shape) -> Shape:
+    return lambda item: isinstance(item, list) and len(item) <= most and all(map(shape, item))
+
+
+def row(*shapes: Shape) -> Shape:
+    return lambda item: (
+        isinstance(item, list) and len(item) == len(shapes) and all(f(i) for f, i in zip(shapes, item, strict=True))
+    )
+
+
+def or_null(shape: Shape) -> Shape:
+    return lambda item: item is None or shape(item)
+
+
+def is_truth(item: Any) -> bool:
+    return isinstance(item, Truth)
+
+
+def is_partition(item: Any) -> bool:
+    return is_name(item, PARTITION)
+
+
+is_id, is_any = fixed(32), upto(MAX_FORMAT)
+is_cursor = row(fixed(8), is_any, is_id)
+is_tip = row(is_id, upto(MAX_SEQUENCE), is_id)
+is_want = row(is_id, many(MAX_KNOWN, is_id))
+is_knock = row(is_id, text_of(MAX_NAME_BYTES), is_any)
+
+# What follows the code.
+MESSAGES: dict[int, list[Shape]] = {
+    0: [is_partition, is_cursor, or_null(is_cursor), is_truth],
+    1: [is_partition, or_null(is_cursor), lambda item: is_truth(item) or is_cursor(item), is_truth, is_truth],
+    2: [is_partition, is_any, text_of(MAX_TEXT_BYTES)],
+    3: [is_partition, lambda item: isinstance(item, bytes) and len(item) <= MAX_TIPS_BYTES],
+    4: [is_partition, many(MAX_TIPS, is_id), is_truth],
+    5: [is_partition, many(MAX_TIPS, is_tip), is_truth],
+    6: [is_partition, many(MAX_TIPS, is_want)],
+    7: [is_partition, is_any, upto(MAX_PAGE_ENTRIES)],
+    8: [is_partition],
+    9: [is_partition],
+    10: [is_partition],
+    11: [is_partition, is_any, is_any, is_id],
+    12: [is_partition, many(MAX_REFUSED, row(is_id, is_any))],
+    13: [is_partition, is_any],
+    14: [],
+    15: [],
+    16: [text_of(MAX_NAME_BYTES)],
+    17: [],
+    18: [many(MAX_KNOCKS, is_knock)],
+    19: [is_any, text_of(MAX_TEXT_BYTES)],
+    20: [is_partition],
+}
+
+
+def read_message(item: Any) -> Any:
+    need(isinstance(item, list) and item and is_uint(item[0]), "message: not an array that begins with a code")
+    need(item[0] in MESSAGES, "message: unknown code")
+    need(row(*MESSAGES[item[0]])(item[1:]), f"message {item[0]}: shape")
+    return item
+
+
+def read_hello(data: bytes) -> list[Any]:
+    need(len(data) <= 1024 and data[:1] == b"\x10", "hello: not a hello")
+    item = decode(data[1:])
+    need(isinstance(item, list) and item[:1] == ["fieldbook"], "hello: the word fieldbook")
+    need(len(item) > 2 and is_uint(item[1]) and is_uint(item[2]), "hello: versions")
+    need(item[1] <= 1 <= item[2], "hello: no version in common")
+    rest = row(is_id, is_id, is_id, upto(2), lambda window: is_uint(window, MAX_FORMAT, MIN_WINDOW))
+    need(rest(item[3:]), "hello: shape")
+    return item
+
+
+class Session(NamedTuple):
+    """What two sides share after a handshake that holds."""
+
+    id: bytes
+    caller: bytes
+    answerer: bytes
+
+
+def read_handshake(hello: bytes, welcome: bytes, proof: bytes) -> Session:
+    caller = read_hello(hello)[4]
+    need(welcome[:1] == b"\x11" and proof[:1] == b"\x12", "handshake: kinds")
+    item = decode(welcome[1:])
+    need(isinstance(item, list) and len(item) == 2, "welcome: not an array of 2")
+    content, signature = item
+    window = lambda window: is_uint(window, MAX_FORMAT, MIN_WINDOW)  # noqa: E731
+    need(row(upto(1), is_id, is_id, upto(2), window)(content), "welcome: shape")
+    need(is_bytes(signature, 64), "welcome: signature")
+    transcript = hello + cbor(content)
+    held = signature_holds(content[1], derive_key("fieldbook v1 hello", transcript), signature)
+    need(held, "welcome: the signature does not hold")
+    signature = decode(proof[1:])
+    need(is_bytes(signature, 64), "proof: signature")
+    need(signature_holds(caller, derive_key("fieldbook v1 proof", transcript), signature), "proof: does not hold")
+    return Session(derive_key("fieldbook v1 session", transcript), caller, content[1])
+
+
+def read_frame(session: Session, from_caller: bool, counter: int, frame: bytes) -> Any:
+    """The item of a control frame or a frame of runs."""
+    need(len(frame) > 65 and frame[0] in (1, 2), "frame: kind")
+    bound = session.id + bytes((frame[0], 0 if from_caller else 1)) + struct.pack(">Q", counter) + frame[65:]
+    key = session.caller if from_caller else session.answerer
+    need(signature_holds(key, derive_key("fieldbook v1 frame", bound), frame[1:65]), "frame: signature")
+    item = decode(frame[65:], truths=frame[0] == 1)
+    if frame[0] == 1:
+        need(isinstance(item, list) and len(item) <= 1024, "frame: messages")
+        return [read_message(message) for message in item]
+    page = or_null(row(is_any, upto(MAX_PAGE_ENTRIES), is_id))
+    need(row(is_partition, page, lambda packed: isinstance(packed, bytes))(item), "runs: shape")
+    return item
+
+
+class LogPage(NamedTuple):
+    partition: str
+    log: bytes
+    first: int
+    count: int
+    running_hash: bytes
+    seal: bytes
+    packed: bytes
+
+
+def read_log_page(data: bytes) -> LogPage:
+    item = decode(data)
+    need(isinstance(item, list) and len(item) == 7, "page in place: not an array of 7")
+    page = LogPage(*item)
+    need(is_partition(page.partition) and is_bytes(page.log, 8), "page in place: log")
+    need(is_uint(page.first, MAX_POSITION) and is_uint(page.count, MAX_PAGE_ENTRIES, 1), "page in place: place")
+    need(is_id(page.running_hash) and is_bytes(page.seal, 64), "page in place: hash and seal")
+    need(isinstance(page.packed, bytes) and len(page.packed) <= MAX_PAGE_BYTES + 1, "page in place: content")
+    return page
+
+
+def check_seal(workspace: bytes, page: LogPage, key: bytes) -> None:
+    place = cbor([workspace, page.partition, page.log, page.first, page.count, page.running_hash])
+    need(signature_holds(key, derive_key("fieldbook v1 page", place), page.seal), "page in place: seal")
+
+
+def read_receipt(data: bytes) -> tuple[list[Any], bytes]:
+    item = decode(data)
+    content = row(is_partition, fixed(8), is_any, is_id, is_any, is_any, upto(2), is_any)
+    need(row(content, fixed(64))(item), "receipt: shape")
+    return item[0], item[1]
+
+
+def check_receipt(workspace: bytes, data: bytes, key: bytes) -> list[Any]:
+    content, signature = read_receipt(data)
+    said = derive_key("fieldbook v1 receipt", cbor([workspace, content]))
+    need(signature_holds(key, said, signature), "receipt: signature")
+    return content
+
+
+def read_runs(workspace: bytes, partition: str, data: bytes) -> list[ChangeSet]:
+    """Change sets verbatim, each attested."""
+    item = decode(data)
+    need(isinstance(item, list) and len(item) == 3 and item[0] == 1, "runs: version")
+    _, authors, rows = item
+    need(many(MAX_PAGE_ENTRIES, fixed(40))(authors), "runs: actors")
+    need(isinstance(rows, list) and len(rows) <= MAX_PAGE_ENTRIES, "runs: entries")
+    entries = []
+    for number, entry in enumerate(rows):
+        with at("entry", number):
+            need(isinstance(entry, list) and len(entry) == 4, "not an array of 4")
+            actor, signature, header, body = entry
+            need(is_uint(actor, len(authors) - 1), "actor number")
+            need(signature is None or is_bytes(signature, 64), "signature")
+            author = authors[actor]
+            header, body = read_header(header), read_body(body)
+            c = ChangeSet(author, chain_key(workspace, partition, author), header, body, signature)
+            need(body.hash() == header.body_hash, "body hash")
+            if signature is not None:
+                c.check_signature()
+            entries.append(c)
+    check_attested(entries)
+    return entries
 
 
 # --- Names, lines, generations (rules 7 and 8) ----------------------------------------------------------------------
@@ -1189,6 +1428,325 @@ class Text:
         return strings
 
 
+# --- Access ---------------------------------------------------------------------------------------------------------
+# access.md: records, which of them count, and the verdicts that follow. Sets and passes over them, no index.
+
+MAX_RECORD_BYTES = 1 << 15
+MAX_ROOTS = 16
+MAX_NAME_BYTES = 128
+MAX_ACTIONS = MAX_NAMED_PARTITIONS = 256
+MAX_KINDS = 64
+AUTHORITY = "authority"
+UNSHOWN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+Record = dict[str, Any]
+Verdict = tuple[str, str, bytes | None]  # the word, the reason's code, the grant
+ACCEPTED: Verdict = ("accepted", "", None)
+
+
+def is_shown(item: Any) -> bool:
+    """A name that may stand on a screen."""
+    fits = isinstance(item, str) and 0 < len(item.encode()) <= MAX_NAME_BYTES
+    return fits and item == item.strip(" ") and not UNSHOWN.search(item)
+
+
+def ascending(item: Any, most: int, holds: Callable[[Any], bool]) -> bool:
+    fits = isinstance(item, list) and 0 < len(item) <= most and all(map(holds, item))
+    return fits and all(a < b for a, b in pairwise(item))
+
+
+def check_period(start: Any, end: Any) -> None:
+    need(is_uint(start, MAX_TIME_MS) and is_uint(end, MAX_TIME_MS) and start <= end, "record: period")
+
+
+def read_record(data: bytes) -> Record:
+    need(len(data) <= MAX_RECORD_BYTES, "record: too long")
+    try:
+        count, pos = data[0] & 31, 1
+        if count in (24, 25):
+            size = 1 << count - 24
+            count, pos = int.from_bytes(data[1 : 1 + size], "big"), 1 + size
+            need(count >= (24 if size == 1 else 256), "record: head not shortest")
+        else:
+            need(count < 24, "record: head")
+        need(data[0] >> 5 == 4 and 0 < count <= len(data) - pos, "record: not an array of this length")
+        need(data[pos] >> 5 == 3, "record: type")
+        name, _ = _item(data, pos, 1)
+    except IndexError:
+        raise Refused("record: ends early") from None
+    need(is_name(name, KIND), "record: type")
+    match name:
+        case "genesis":
+            return read_genesis(decode(data))
+        case "delegation":
+            return read_delegation(decode(data))
+        case "grant":
+            return read_grant(decode(data))
+    return {"type": name}
+
+
+def read_genesis(items: list[Any]) -> Record:
+    need(len(items) == 6, "genesis: not an array of 6")
+    _, name, roots, threshold, nonce, time = items
+    need(is_shown(name), "genesis: name")
+    need(ascending(roots, MAX_ROOTS, lambda root: is_bytes(root, 32)), "genesis: roots")
+    need(is_uint(threshold, len(roots), 1), "genesis: threshold")
+    need(is_bytes(nonce, 16) and is_uint(time, MAX_TIME_MS), "genesis: nonce or time")
+    return {"type": "genesis", "name": name, "roots": roots, "threshold": threshold, "nonce": nonce, "time": time}
+
+
+def read_delegation(items: list[Any]) -> Record:
+    need(len(items) == 7, "delegation: not an array of 7")
+    _, to, label, partitions, may_delegate, start, end = items
+    need(is_bytes(to, 32) and is_shown(label), "delegation: key or label")
+    named = partitions is None or ascending(partitions, MAX_NAMED_PARTITIONS, lambda one: is_name(one, PARTITION))
+    need(named and is_uint(may_delegate, 1), "delegation: partitions or may delegate")
+    check_period(start, end)
+    return {
+        "type": "delegation", "to": to, "label": label, "partitions": partitions,
+        "may_delegate": bool(may_delegate), "not_before": start, "not_after": end,
+    }  # fmt: skip
+
+
+def read_grant(items: list[Any]) -> Record:
+    need(len(items) == 9, "grant: not an array of 9")
+    _, partition, device, person, role, kinds, actions, start, end = items
+    need(is_name(partition, PARTITION) and is_bytes(device, 32), "grant: partition or device")
+    need(isinstance(person, list) and len(person) == 2 and all(map(is_shown, person)), "grant: person")
+    need(is_name(role, KIND), "grant: role")
+    need(kinds is None or ascending(kinds, MAX_KINDS, lambda one: is_name(one, KIND)), "grant: kinds")
+    need(actions is None or ascending(actions, MAX_ACTIONS, lambda one: is_name(one, INTENT)), "grant: actions")
+    check_period(start, end)
+    return {
+        "type": "grant", "partition": partition, "device": device, "person": {"id": person[0], "name": person[1]},
+        "role": role, "kinds": kinds, "actions": actions, "not_before": start, "not_after": end,
+    }  # fmt: skip
+
+
+def write_record(record: Record) -> bytes:
+    items = [record["type"]]
+    for name, item in record.items():
+        if name == "person":
+            item = [item["id"], item["name"]]
+        if name == "may_delegate":
+            item = int(item)
+        items += [] if name == "type" else [item]
+    return cbor(items)
+
+
+class Carried:
+    """A change set of kind access: its record, or why it has none."""
+
+    def __init__(self, partition: str, c: ChangeSet):
+        self.id, self.author, self.partition, self.time = c.id, c.author[:32], partition, c.header.time
+        self.data, self.endorsements = b"", list[bytes]()
+        self.record: Record | None = None
+        self.fault: Verdict | None = None
+        try:
+            self._read(c)
+        except Refused:
+            self.fault = ("masked", "bad-record", None)
+
+    def _read(self, c: ChangeSet) -> None:
+        if c.header.format > 1:
+            self.fault = ("pending", "newer-format", None)
+            return
+        need(not c.header.parents, "record: parents")
+        try:
+            skeleton = read_skeleton(c.body.skeleton)
+            need(len(skeleton.lengths) == len(c.body.slots), "skeleton: values")
+            need(body_length(c.body, skeleton.lengths) == c.header.body_length, "skeleton: body length")
+        except Refused:
+            self.fault = ("invalid", "bad-record", None)
+            return
+        need(skeleton.ops, "record: no ops")
+        for number, op in enumerate(skeleton.ops):
+            path, most = (f"endorsements/{number}", 96) if number else ("record", MAX_RECORD_BYTES)
+            need(op.code == PUT and op.path == path and number <= MAX_ROOTS, f"record: {op.path}")
+            need(op.type == TYPES.index("bytes") and op.length <= most, f"record: {op.path}")
+        for number, op in enumerate(skeleton.ops):
+            value = c.body.values()[op.value]
+            if value is None:
+                self.fault = ("pending", "value-missing", None)
+                return
+            need(len(value) == op.length, "record: length of a value")
+            if number == 0:
+                self.data = value
+            else:
+                need(len(value) == 96, "record: endorsement")
+                need(not self.endorsements or self.endorsements[-1][:32] < value[:32], "record: endorsements")
+                self.endorsements.append(value)
+        self.record = read_record(self.data)
+
+    def is_a(self, type: str) -> bool:
+        return self.record is not None and self.record["type"] == type
+
+
+def covers(partitions: list[str] | None, partition: str) -> bool:
+    return partition != AUTHORITY if partitions is None else partition in partitions
+
+
+def holds_at(record: Record, time: int) -> bool:
+    return record["not_before"] <= time <= record["not_after"]
+
+
+class Authority:
+    """A set of records of one workspace, and which of them count."""
+
+    def __init__(self, workspace: bytes, held: Iterable[Carried]):
+        self.workspace = workspace
+        self.held = {one.id: one for one in held}
+        self.counting: dict[bytes, Carried] = {}
+        while True:
+            more = {id: one for id, one in sorted(self.held.items()) if self.of_record(one) == ACCEPTED}
+            if len(more) == len(self.counting):
+                break
+            self.counting = more
+
+    def genesis(self) -> Record | None:
+        return next((one.record for one in self.counting.values() if one.is_a("genesis")), None)
+
+    def delegations(self, key: bytes) -> list[Record]:
+        """By ascending id."""
+        records = [one.record for one in self.counting.values() if one.is_a("delegation")]
+        return [record for record in records if record and record["to"] == key]
+
+    def of_record(self, one: Carried) -> Verdict:
+        if one.fault:
+            return one.fault
+        assert one.record
+        type = one.record["type"]
+        if type not in ("genesis", "delegation", "grant"):
+            return "pending", "unknown-record", None
+        if type == "grant" and one.record["partition"] != one.partition:
+            return "masked", "wrong-partition", None
+        if type != "grant" and one.partition != AUTHORITY:
+            return "masked", "outside-authority", None
+        if type == "genesis":
+            own = derive_key("fieldbook v1 genesis", one.data) == self.workspace
+            return ACCEPTED if own else ("masked", "other-genesis", None)
+        genesis = self.genesis()
+        if genesis is None:
+            return "pending", "no-genesis", None
+        behind = len(self.roots_behind(one, genesis["roots"]))
+        if behind >= genesis["threshold"]:
+            return ACCEPTED
+        objections = [self.objection(from_, one.record, one.time) for from_ in self.delegations(one.author)]
+        if None in objections:
+            return ACCEPTED
+        if behind:
+            return "masked", "too-few-roots", None
+        if objections:
+            return "masked", str(objections[0]), None
+        return "pending", "no-authority", None
+
+    def roots_behind(self, one: Carried, roots: list[bytes]) -> set[bytes]:
+        statement = derive_key("fieldbook v1 endorsement", self.workspace + one.data)
+        signed = {by[:32] for by in one.endorsements if signature_holds(by[:32], statement, by[32:])}
+        return (signed | {one.author}) & set(roots)
+
+    @staticmethod
+    def objection(from_: Record, wanted: Record, time: int) -> str | None:
+        """What speaks against a delegation as the source of a record."""
+        if wanted["type"] == "grant":
+            if not covers(from_["partitions"], wanted["partition"]):
+                return "delegation-elsewhere"
+        else:
+            names = wanted["partitions"]
+            within = from_["partitions"] is None if names is None else all(covers(from_["partitions"], n) for n in names)
+            if not within:
+                return "delegation-elsewhere"
+            if not from_["may_delegate"]:
+                return "may-not-delegate"
+            if wanted["not_before"] < from_["not_before"] or wanted["not_after"] > from_["not_after"]:
+                return "outlasts"
+        if time < from_["not_before"]:
+            return "delegation-not-yet"
+        return None if time <= from_["not_after"] else "delegation-expired"
+
+    def verdict(self, claim: Any) -> Verdict:
+        """`claim` as in the vectors, byte strings as such."""
+        if claim["kind"] == "access":
+            one = self.held.get(claim["id"])
+            return self.of_record(one) if one else ("pending", "not-taken", None)
+        no_grant = ("pending", "no-grant" if self.genesis() else "no-genesis", None)
+        if claim["kind"] == "device":
+            return ACCEPTED if self.ever_held(claim["author"], claim["partition"]) else no_grant
+        if claim["grant"]:
+            return self.under(claim["grant"], claim)
+        unknown = False
+        for one in self.counting.values():
+            if one.is_a("grant"):
+                objection = self.grant_objection(one, claim)
+                if objection is None:
+                    return "accepted", "", one.id
+                unknown = unknown or objection == "intent-unknown"
+        return ("pending", "intent-unknown", None) if unknown else no_grant
+
+    def under(self, grant: bytes, claim: Any) -> Verdict:
+        one = self.held.get(grant)
+        if one is None:
+            return "pending", "grant-not-held", None
+        if not one.is_a("grant"):
+            waits = self.of_record(one)[1] in ("unknown-record", "value-missing", "newer-format")
+            return ("pending", "grant-waits", None) if waits else ("masked", "not-a-grant", None)
+        objection = self.grant_objection(one, claim)
+        if objection and objection != "intent-unknown":
+            return "masked", objection, None
+        match self.of_record(one)[0]:
+            case "accepted":
+                return ("pending", objection, None) if objection else ("accepted", "", grant)
+            case "pending":
+                return "pending", "grant-waits", None
+        return "masked", "grant-masked", None
+
+    @staticmethod
+    def grant_objection(one: Carried, claim: Any) -> str | None:
+        """What speaks against a grant for this work, whether it counts left aside."""
+        grant = one.record
+        assert grant
+        if grant["device"] != claim["author"]:
+            return "other-device"
+        if grant["partition"] != claim["partition"]:
+            return "other-partition"
+        if grant["kinds"] is not None and claim["kind"] not in grant["kinds"]:
+            return "kind-not-covered"
+        unknown = grant["actions"] is not None and claim["intent"] is None
+        if grant["actions"] is not None and not unknown and claim["intent"] not in grant["actions"]:
+            return "action-not-covered"
+        if not holds_at(grant, claim["time"]):
+            return "not-yet" if claim["time"] < grant["not_before"] else "expired"
+        return "intent-unknown" if unknown else None
+
+    def ever_held(self, key: bytes, partition: str) -> bool:
+        genesis = self.genesis()
+        if genesis and key in genesis["roots"]:
+            return True
+        if any(partition == AUTHORITY or covers(from_["partitions"], partition) for from_ in self.delegations(key)):
+            return True
+        grants = [one.record for one in self.counting.values() if one.is_a("grant")]
+        return any(grant and (grant["device"], grant["partition"]) == (key, partition) for grant in grants)
+
+
+def key_text(key: bytes) -> str:
+    bits = int.from_bytes(key, "big") << 4
+    return "".join(ALPHABET[bits >> 5 * place & 31] for place in reversed(range(52)))
+
+
+def read_key_text(text: str) -> bytes:
+    plain = re.sub("[\\s\u2010-\u2015-]", "", text).lower().translate(str.maketrans("oil", "011"))
+    need(len(plain) == 52 and all(c in ALPHABET for c in plain), "key: characters")
+    bits = sum(ALPHABET.index(c) << 5 * place for place, c in enumerate(reversed(plain)))
+    need(bits & 15 == 0, "key: spare bits")
+    return (bits >> 4).to_bytes(32, "big")
+
+
+def comparison_code(workspace: bytes, key: bytes, nonce: bytes) -> str:
+    number = int.from_bytes(derive_key("fieldbook v1 comparison", workspace + key + nonce)[:8], "big") % 1_000_000
+    return f"{number // 1000:03} {number % 1000:03}"
+
+
 # --- The commands ---------------------------------------------------------------------------------------------------
 
 
@@ -1279,7 +1837,13 @@ def brief(item: Any) -> str:
 
 def run_vectors(directory: Path) -> int:
     tally = Tally()
-    checks = {"change-set.json": check_change_sets, "refused.json": check_refused, "documents.json": check_documents}
+    checks = {
+        "change-set.json": check_change_sets,
+        "refused.json": check_refused,
+        "sync.json": check_sync,
+        "access.json": check_access,
+        "documents.json": check_documents,
+    }
     for name, check in checks.items():
         file = directory / name
         counts = dict(tally.counts)
@@ -1491,6 +2055,122 @@ def check_refused(tally: Tally, vectors: Any) -> None:
             tally.refuses(form.split(":")[0], f"{form} {case['name']!r}", readers[form], data)
 
 
+# sync.json: frames are made from their inputs and keys, compared, and read back.
+
+
+def item_of(item: Any) -> Any:
+    """A CBOR item that stands as JSON."""
+    match item:
+        case bool():
+            return Truth.TRUE if item else Truth.FALSE
+        case str() if item.startswith("x:"):
+            return bytes.fromhex(item[2:])
+        case list():
+            return list(map(item_of, item))
+    return item
+
+
+def signed_by(secret: str, context: str, material: bytes) -> bytes:
+    _, key = sodium.crypto_sign_seed_keypair(bytes.fromhex(secret))
+    return sodium.crypto_sign(derive_key(context, material), key)[:64]
+
+
+def check_sync(tally: Tally, vectors: Any) -> None:
+    workspace, partition = bytes.fromhex(vectors["workspace"]), vectors["partition"]
+    hand = vectors["handshake"]
+    caller, answerer = hand["caller"], hand["answerer"]
+    key, nonce = bytes.fromhex(caller["public"]), bytes.fromhex(caller["nonce"])
+    offer = [caller["tier"], caller["window"]]
+    hello = b"\x10" + cbor(["fieldbook", hand["version"], hand["version"], workspace, key, nonce, *offer])
+    tally.same("handshakes", "hello", hello.hex(), hand["hello"])
+    key, nonce = bytes.fromhex(answerer["public"]), bytes.fromhex(answerer["nonce"])
+    content = [hand["version"], key, nonce, answerer["tier"], answerer["window"]]
+    transcript = hello + cbor(content)
+    signature = signed_by(answerer["secret"], "fieldbook v1 hello", transcript)
+    tally.same("handshakes", "welcome", (b"\x11" + cbor([content, signature])).hex(), hand["welcome"])
+    proof = b"\x12" + cbor(signed_by(caller["secret"], "fieldbook v1 proof", transcript))
+    tally.same("handshakes", "proof", proof.hex(), hand["proof"])
+    frames = [bytes.fromhex(hand[name]) for name in ("hello", "welcome", "proof")]
+    session = tally.takes("handshakes", "handshake", read_handshake, *frames)
+    if session is None:
+        return
+    tally.same("handshakes", "session", session.id.hex(), hand["session"])
+    for number, frame in enumerate(frames):
+        broken = [*frames]
+        broken[number] = frame[:-1] + bytes((frame[-1] ^ 1,))
+        tally.refuses("handshakes changed", f"frame {number}", read_handshake, *broken)
+
+    refusal = b"\x13" + cbor(item_of(vectors["refusal"]["item"]))
+    tally.same("refusals", "refusal", refusal.hex(), vectors["refusal"]["frame"])
+
+    for message in vectors["messages"]:
+        item = item_of(message["item"])
+        tally.same("messages", message["name"], cbor(item).hex(), message["bytes"])
+        read = tally.takes("messages read", message["name"], read_message, decode(cbor(item), truths=True))
+        tally.same("messages read", message["name"], read, item)
+    codes = {message["item"][0] for message in vectors["messages"]}
+    tally.same("messages of every code", "messages", codes, set(MESSAGES))
+
+    def check_frame(what: str, place: str, case: Any, kind: int, item: Any) -> None:
+        from_caller, counter = case["from"] == "caller", case["counter"]
+        bound = session.id + bytes((kind, 0 if from_caller else 1)) + struct.pack(">Q", counter) + cbor(item)
+        signature = signed_by((caller if from_caller else answerer)["secret"], "fieldbook v1 frame", bound)
+        tally.same(what, place, (bytes((kind,)) + signature + cbor(item)).hex(), case["frame"])
+        data = bytes.fromhex(case["frame"])
+        tally.same(what, place, tally.takes(what, place, read_frame, session, from_caller, counter, data), item)
+        tally.refuses(f"{what} elsewhere", place, read_frame, session, from_caller, counter + 1, data)
+        tally.refuses(f"{what} elsewhere", place, read_frame, session, not from_caller, counter, data)
+        tally.refuses(f"{what} elsewhere", place, read_frame, session, from_caller, counter, data[:-1] + b"\0\0")
+
+    for case in vectors["frames"]:
+        check_frame("control frames", f"frame {case['counter']}", case, 1, item_of(case["messages"]))
+    for case in vectors["runs"]:
+        place, packed = f"runs {case['name']!r}", bytes.fromhex(case["packed"])
+        check_frame("frames of runs", place, case, 2, [partition, item_of(case["page"]), packed])
+        entries = tally.takes("runs", place, read_runs, workspace, partition, read_stored(packed)) or []
+        tally.same("runs", place, [c.id.hex() for c in entries], case["ids"])
+
+    case = vectors["page"]
+    log = Log(workspace, partition, bytes.fromhex(case["log"]))
+    tally.same("pages in place", "running hash", log.running.hex(), case["running_hash_before"])
+    packed = bytes.fromhex(case["packed"])
+    log.append(tally.takes("pages in place", "content", log.read_page, read_stored(packed)) or [])
+    tally.same("pages in place", "ids", [c.id.hex() for c in log.entries], case["ids"])
+    place = [partition, bytes.fromhex(case["log"]), case["first"], len(log.entries), log.running]
+    seal = signed_by(case["secret"], "fieldbook v1 page", cbor([workspace, *place]))
+    tally.same("pages in place", "bytes", cbor([*place, seal, packed]).hex(), case["bytes"])
+    read = tally.takes("pages in place", "page", read_log_page, bytes.fromhex(case["bytes"]))
+    if read is not None:
+        public, _ = sodium.crypto_sign_seed_keypair(bytes.fromhex(case["secret"]))
+        tally.takes("seals", "page", check_seal, workspace, read, public)
+        tally.refuses("seals elsewhere", "page", check_seal, workspace, read._replace(first=1), public)
+        tally.refuses("seals elsewhere", "page", check_seal, bytes(32), read, public)
+
+    case = vectors["receipt"]
+    content = [partition, bytes.fromhex(case["log"]), case["position"], bytes.fromhex(case["running_hash"])]
+    content += [case["held"], case["refused"], case["tier"], case["time"]]
+    signature = signed_by(case["secret"], "fieldbook v1 receipt", cbor([workspace, content]))
+    tally.same("receipts", "receipt", cbor([content, signature]).hex(), case["bytes"])
+    public, _ = sodium.crypto_sign_seed_keypair(bytes.fromhex(case["secret"]))
+    data = bytes.fromhex(case["bytes"])
+    tally.same("receipts", "receipt", tally.takes("receipts", "receipt", check_receipt, workspace, data, public), content)
+    tally.refuses("receipts elsewhere", "receipt", check_receipt, bytes(32), data, public)
+
+    case = vectors["salted_tip"]
+    salted = derive_key("fieldbook v1 tip", bytes.fromhex(case["session"] + case["id"]))
+    tally.same("salted tips", "salted tip", salted.hex(), case["salted"])
+
+    readers: dict[str, Callable[[bytes], Any]] = {
+        "message": lambda data: read_message(decode(data, truths=True)),
+        "hello": read_hello,
+        "page": read_log_page,
+        "receipt": read_receipt,
+    }
+    for case in vectors["refused"]:
+        place = f"{case['form']} {case['name']!r}"
+        tally.refuses(f"{case['form']}s refused", place, readers[case["form"]], bytes.fromhex(case["hex"]))
+
+
 # documents.json: sets of change sets, and what follows from them.
 
 
@@ -1519,45 +2199,140 @@ def check_documents(tally: Tally, vectors: Any) -> None:
         tally.same("digests of partitions", place, ours.digest.hex(), case["digest"])
 
 
+# access.json: records both ways, and the verdicts of each set.
+
+
+def check_access(tally: Tally, vectors: Any) -> None:
+    for world in vectors["workspaces"]:
+        workspace = bytes.fromhex(world["workspace"])
+        carried: dict[str, ChangeSet] = {}
+        partitions = {entry["name"]: entry["partition"] for entry in world["entries"]}
+        for entry in world["entries"]:
+            place = f"record {entry['name']!r}"
+            data = bytes.fromhex(entry["signed"])
+            c = tally.takes("records as change sets", place, read_signed, workspace, entry["partition"], data)
+            if c is None:
+                continue
+            carried[entry["name"]] = c
+            read = Carried(entry["partition"], c)
+            ours = (c.id.hex(), read.author.hex(), read.time)
+            tally.same("ids, authors and times", place, ours, (entry["id"], entry["author"], entry["time"]))
+            tally.same("records", place, in_hex(read.record), entry["record"])
+            if read.record and len(read.record) > 1:
+                tally.same("bytes of records", place, write_record(read.record).hex(), entry["record_bytes"])
+        for case in world["cases"]:
+            held = [Carried(partitions[name], carried[name]) for name in case["held"]]
+            for name in case["without_values"]:
+                c = carried[name]
+                purged = ChangeSet(c.author, c.actor, c.header, c.body.redacted([0]), c.signature)
+                held.append(Carried(partitions[name], purged))
+            authority = Authority(workspace, held)
+            for number, row in enumerate(case["verdicts"]):
+                claim = {
+                    name: bytes.fromhex(item) if item and name in ("id", "author", "grant") else item
+                    for name, item in row.items()
+                }
+                word, code, grant = authority.verdict(claim)
+                ours = [word, code, grant and grant.hex()]
+                place = f"case {case['name']!r}, verdict {number}"
+                tally.same("verdicts", place, ours, [row["verdict"], row["code"], row["by"]])
+    for case in vectors["refused"]:
+        tally.refuses("refused records", case["why"], read_record, bytes.fromhex(case["hex"]))
+    for row in vectors["joining"]["keys"]:
+        tally.same("keys as text", row["key"], key_text(bytes.fromhex(row["key"])), row["text"])
+        for text in [row["text"], *row["also"]]:
+            read_key = tally.takes("keys as text", text, read_key_text, text)
+            tally.same("keys as text", text, (read_key or b"").hex(), row["key"])
+    for text in vectors["joining"]["refused"]:
+        tally.refuses("keys as text", text, read_key_text, text)
+    for row in vectors["joining"]["codes"]:
+        code = comparison_code(*(bytes.fromhex(row[part]) for part in ("workspace", "key", "nonce")))
+        tally.same("comparison codes", row["key"], code, row["code"])
+
+
+def in_hex(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {name: in_hex(inner) for name, inner in item.items()}
+    if isinstance(item, list):
+        return [in_hex(inner) for inner in item]
+    return item.hex() if isinstance(item, bytes) else item
+
+
+def judged(bundles: list[Bundle]) -> set[bytes]:
+    """What of a file of bundles does not count, by its own records; nothing where the genesis is not among them."""
+    carried = [Carried(b.partition, c) for b in bundles for c in b.entries if c.header.kind == "access"]
+    authority = Authority(bundles[0].workspace, carried)
+    mask: set[bytes] = set()
+    if not authority.genesis():
+        return mask
+    grants: dict[bytes, bytes | None] = {}
+    for bundle in bundles:
+        for c in bundle.entries:
+            h = c.header
+            grants[c.id] = h.grant or (grants.get(h.previous) if h.previous else None)
+            claim = {
+                "id": c.id,
+                "partition": bundle.partition,
+                "author": c.author[:32],
+                "kind": h.kind,
+                "intent": c.body.intent,
+                "time": h.time,
+                "grant": grants[c.id],
+            }
+            if authority.verdict(claim)[0] != "accepted":
+                mask.add(c.id)
+    return mask
+
+
 def run_bundle(file: Path, as_json: bool, digest: bytes | None) -> int:
     data = file.read_bytes()
     try:
-        bundle = read_bundle(data)
-        held, waiting = admit(bundle.entries)
+        bundles = read_bundles(data)
+        need(len({b.workspace for b in bundles}) == 1, "file of bundles: of several workspaces")
+        admitted = [admit(bundle.entries) for bundle in bundles]
+        mask = judged(bundles)
     except Refused as refused:
         print(f"refused: {refused}", file=sys.stderr)
         return 1
-    # A bundle brings neither mask nor purges: they follow from documents of the kind `access`.
-    partition = fold(bundle.workspace, bundle.partition, held, set(), {})
-    standings = Counter(c.standing for document in partition.documents for c in document.order)
-    counts = {
-        "bytes": len(data),
-        "pages": bundle.pages,
-        "change sets": len(held),
-        "waiting for others": waiting,
-        "actors": len({c.actor for c in held}),
-        "documents": len(partition.documents),
-        "forks": len(partition.forks),
-        "purged values": sum(v is None for c in held for v in c.body.values()),
-        "invalid": standings[INVALID],
-        "of a newer format": standings[NEWER_FORMAT],
-        "with a value missing": standings[VALUE_MISSING],
-        "inert ops": sum(len(ops) for d in partition.documents for ops in d.inert.values()),
-    }
-    if as_json:
-        whole = {
-            "workspace": bundle.workspace.hex(),
-            "partition": bundle.partition,
-            "running_hash": bundle.running_hash.hex(),
-            "counts": {name.replace(" ", "_"): count for name, count in counts.items()},
-            "documents": [describe(document) for document in partition.documents],
-            "forks": [describe_fork(fork) for fork in partition.forks],
-            "digest": partition.digest.hex(),
+    wholes = []
+    for bundle, (held, waiting) in zip(bundles, admitted):
+        # A bundle brings no purges: they follow from documents of the kind `access` that are yet to come.
+        partition = fold(bundle.workspace, bundle.partition, held, mask, {})
+        standings = Counter(c.standing for document in partition.documents for c in document.order)
+        counts = {
+            "bytes": len(data),
+            "pages": bundle.pages,
+            "change sets": len(held),
+            "waiting for others": waiting,
+            "actors": len({c.actor for c in held}),
+            "documents": len(partition.documents),
+            "forks": len(partition.forks),
+            "purged values": sum(v is None for c in held for v in c.body.values()),
+            "masked": sum(c.id in mask for c in held),
+            "invalid": standings[INVALID],
+            "of a newer format": standings[NEWER_FORMAT],
+            "with a value missing": standings[VALUE_MISSING],
+            "inert ops": sum(len(ops) for d in partition.documents for ops in d.inert.values()),
         }
-        print(json.dumps(whole, indent=2, ensure_ascii=False))
-    else:
-        print(table(counts.items()))
-        print(f"digest  {partition.digest.hex()}")
+        if as_json:
+            whole = {
+                "workspace": bundle.workspace.hex(),
+                "partition": bundle.partition,
+                "running_hash": bundle.running_hash.hex(),
+                "counts": {name.replace(" ", "_"): count for name, count in counts.items()},
+                "documents": [describe(document) for document in partition.documents],
+                "forks": [describe_fork(fork) for fork in partition.forks],
+                "digest": partition.digest.hex(),
+            }
+            wholes.append(whole)
+        else:
+            if len(bundles) > 1:
+                print(f"partition {bundle.partition}")
+            print(table(counts.items()))
+            print(f"digest  {partition.digest.hex()}")
+    if as_json:
+        # The last is what the file is for; what stands before it says what counts in it.
+        print(json.dumps({**wholes[-1], "before": wholes[:-1]}, indent=2, ensure_ascii=False))
     if digest is not None and digest != partition.digest:
         print(f"refused: digest is not {digest.hex()}", file=sys.stderr)
         return 1
