@@ -9,6 +9,7 @@ use crate::inbox;
 use crate::index::{Index, Names};
 use crate::log_record::{self, LogRecord};
 use crate::model::{Held, LogKey, Source, Waiting};
+use crate::outside::Random;
 use crate::overlay::{Overlay, apply};
 use crate::pages;
 use crate::rows;
@@ -23,6 +24,7 @@ pub(crate) struct Context<'a> {
     /// Entries and bytes of an inbox.
     pub(crate) limits: (u64, u64),
     pub(crate) now_ms: u64,
+    pub(crate) random: &'a Random,
 }
 
 /// What came of a batch, and for listeners which log each part was about.
@@ -164,7 +166,7 @@ impl Group<'_> {
             self.saved.entry(log.clone()).or_insert(None);
             let (number, record) = match log_record::find(&*write, log)? {
                 Some(found) => found,
-                None => log_record::begin(write, log, LogIncarnation::from_bytes(crate::mark::random()?))?,
+                None => log_record::begin(write, log, LogIncarnation::from_bytes(self.context.random.bytes()?))?,
             };
             self.logs.insert(log.clone(), OpenLog { number, record, open: Vec::new() });
         }

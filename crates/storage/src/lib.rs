@@ -57,6 +57,7 @@ mod memory;
 mod merge;
 mod model;
 mod options;
+mod outside;
 mod overlay;
 mod pages;
 mod redb_backend;
@@ -78,6 +79,7 @@ pub use model::{
     Waiting,
 };
 pub use options::Options;
+pub use outside::{Clock, Random, system_clock};
 pub use redb_backend::RedbBackend;
 pub use store::{Opened, Store};
 pub use view::{LogReader, View};

@@ -9,6 +9,7 @@ use crate::backend::{Backend, Read, Table, Write};
 use crate::codec::{checked, malformed, unchecked};
 use crate::error::{Damage, StorageError};
 use crate::model::Redraw;
+use crate::outside::Random;
 use crate::redb_backend::io_error;
 use changeset::cbor::{Reader, Writer};
 use changeset::{DecodeError, DeviceKey, Incarnation, PublicKey};
@@ -16,7 +17,6 @@ use core::fmt;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The format that this version writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -25,15 +25,6 @@ const FORMAT_TEXT: &[u8] = b"fieldbook store ";
 const IDENTITY_KEY: &[u8] = b"identity";
 const MARK_KEY: &[u8] = b"mark";
 const MAX_ROLE_BYTES: usize = 255;
-
-/// Random bytes of the operating system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], StorageError> {
-    let mut bytes = [0; N];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(error) => Err(StorageError::Io { doing: "drawing random bytes", error: Arc::new(error) }),
-    }
-}
 
 /// What the store is.
 #[derive(Clone)]
@@ -53,7 +44,7 @@ impl fmt::Debug for Identity {
 
 impl Identity {
     /// A new device key, or the one given.
-    pub(crate) fn draw(given: Option<PublicKey>, role: &str) -> Result<Self, StorageError> {
+    pub(crate) fn draw(given: Option<PublicKey>, role: &str, random: &Random) -> Result<Self, StorageError> {
         use changeset::Signer as _;
         if role.len() > MAX_ROLE_BYTES {
             return Err(StorageError::Misuse { doing: "creating the store", what: "its role has more than 255 bytes" });
@@ -61,11 +52,11 @@ impl Identity {
         let (secret, key) = match given {
             Some(key) => (None, key),
             None => {
-                let secret = random()?;
+                let secret = random.bytes()?;
                 (Some(secret), DeviceKey::from_secret(&secret).public_key())
             }
         };
-        Ok(Self { secret, key, incarnation: Incarnation::from_bytes(random()?), role: role.to_owned() })
+        Ok(Self { secret, key, incarnation: Incarnation::from_bytes(random.bytes()?), role: role.to_owned() })
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -216,7 +207,7 @@ pub(crate) fn look(read: &(impl Read + ?Sized), store: &Path) -> Result<Option<R
 pub(crate) fn renew(backend: &dyn Backend, store: &Path) -> Result<(), StorageError> {
     const DOING: &str = "writing the mark beside the store";
     let (device, inode) = place(store)?;
-    let mark = Mark { nonce: random()?, device, inode, is_backup: false };
+    let mark = Mark { nonce: Random::system().bytes()?, device, inode, is_backup: false };
     backend.write(&mut |write| put_mark(write, mark))?;
     let path = mark_path(store);
     let new = path.with_extension("mark-new");

@@ -26,6 +26,12 @@ impl MemoryBackend {
         Self::default()
     }
 
+    /// The same tables, which go their own way from here on. Costs nothing until one of the two is written.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { tables: Arc::new(RwLock::new(self.snapshot())), writing: Arc::default() }
+    }
+
     fn snapshot(&self) -> Tables {
         self.tables.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

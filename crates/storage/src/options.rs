@@ -1,10 +1,12 @@
 //! How a store is kept.
 
+use crate::outside::{Clock, Random, system_clock};
 use changeset::Signer;
+use core::fmt;
 use std::sync::Arc;
 
 /// Options of a store. Every default is meant for a phone; a relay raises the cache and the groups.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// Bytes of the file kept in memory. Default 4 MiB. Less: every read goes to the system's cache (still hundreds of
@@ -34,6 +36,20 @@ pub struct Options {
     /// What this store is, for people and for [`crate::Store::role`]: `device`, `relay`. Default `device`. Only read at
     /// create.
     pub role: String,
+    /// Where keys and incarnations are drawn from. Default: the operating system.
+    pub random: Random,
+    /// The wall clock, by which receipts and what waits are dated. Default: the system's.
+    pub clock: Clock,
+    /// Whether nothing is written but when [`crate::Store::step`] is called (or somebody waits in
+    /// [`crate::Store::commit_now`]): for simulations, where one thread does everything in an order that a seed gives.
+    /// Default false: a thread of the store's own writes.
+    pub is_stepped: bool,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Options({}, {} cache bytes, {:?})", self.role, self.cache_bytes, self.random)
+    }
 }
 
 impl Default for Options {
@@ -49,6 +65,9 @@ impl Default for Options {
             merge_when_idle: true,
             signer: None,
             role: "device".to_owned(),
+            random: Random::system(),
+            clock: system_clock(),
+            is_stepped: false,
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::codec::LogNumber;
 use crate::error::StorageError;
 use crate::index::{Index, Names};
 use crate::log_record::{self, LogRecord};
-use crate::mark;
 use crate::model::Redraw;
+use crate::outside::Random;
 use crate::pages;
 use changeset::{Cursor, LogIncarnation, LogPage, Signer};
 use std::sync::Mutex;
@@ -17,12 +17,13 @@ pub(crate) fn logs(
     write: &mut dyn Write,
     signer: &dyn Signer,
     names: &Mutex<Names>,
+    random: &Random,
     why: Redraw,
 ) -> Result<(), StorageError> {
     // What was seen of a peer's log stays true for every reason; a receipt for our old log is kept as what it is.
     let _ = why;
     for (number, record) in log_record::all(&*write)? {
-        log(write, signer, names, number, record)?;
+        log(write, signer, names, random, number, record)?;
     }
     Ok(())
 }
@@ -31,11 +32,12 @@ fn log(
     write: &mut dyn Write,
     signer: &dyn Signer,
     names: &Mutex<Names>,
+    random: &Random,
     number: LogNumber,
     old: LogRecord,
 ) -> Result<(), StorageError> {
     let mut new = LogRecord { bytes: 0, ..old.clone() };
-    new.end.log = LogIncarnation::from_bytes(mark::random()?);
+    new.end.log = LogIncarnation::from_bytes(random.bytes()?);
     new.end.position = 0;
     new.end.hash = new.start();
     while new.end.position < old.end.position {

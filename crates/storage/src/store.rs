@@ -132,7 +132,7 @@ impl Store {
     /// Makes a store of empty tables.
     fn begin(backend: &dyn Backend, options: &Options) -> Result<Identity, StorageError> {
         let given = options.signer.as_ref().map(|signer| signer.public_key());
-        let identity = Identity::draw(given, &options.role)?;
+        let identity = Identity::draw(given, &options.role, &options.random)?;
         backend.write(&mut |write| mark::create(write, &identity))?;
         Ok(identity)
     }
@@ -150,10 +150,13 @@ impl Store {
             (Some(_), _) | (None, None) => return Err(wrong()),
         };
         let shared = Arc::new(Shared::new(backend, options, signer, identity));
-        let writing = Arc::clone(&shared);
-        let writer = std::thread::Builder::new().name("fieldbook-writer".to_owned()).spawn(move || writing.run());
-        let writer = writer.map_err(|error| io_error("starting the writer's thread", error))?;
-        Ok(Self { inner: Arc::new(Inner { shared, writer: Mutex::new(Some(writer)), path }) })
+        let mut writer = None;
+        if !shared.options.is_stepped {
+            let writing = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name("fieldbook-writer".to_owned()).spawn(move || writing.run());
+            writer = Some(thread.map_err(|error| io_error("starting the writer's thread", error))?);
+        }
+        Ok(Self { inner: Arc::new(Inner { shared, writer: Mutex::new(writer), path }) })
     }
 
     fn shared(&self) -> &Shared {
@@ -222,7 +225,26 @@ impl Store {
             let _nobody_waits = send.send(outcome);
         };
         self.shared().push(lane, batch, Box::new(done), true);
+        if self.shared().options.is_stepped {
+            // Whoever waits writes, and what was handed over before goes first, as with a writer of its own.
+            while self.step() {
+                if let Ok(outcome) = receive.try_recv() {
+                    return outcome;
+                }
+            }
+        }
         receive.recv().unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// Writes the next group, or merges one page if there is nothing to write. Gives whether there was anything to do. For
+    /// stores that are stepped ([`Options::is_stepped`]); never from `done` or a listener.
+    pub fn step(&self) -> bool {
+        self.shared().step()
+    }
+
+    /// The options that it was opened with.
+    pub fn options(&self) -> &Options {
+        &self.shared().options
     }
 
     /// Calls `listener` on the writer's thread for each append and release whose entries became durable. It must not
@@ -238,11 +260,11 @@ impl Store {
     pub fn redraw(&self, why: Redraw) -> Result<(), StorageError> {
         // Held until the end, so that no author begins with the old incarnation meanwhile.
         let mut identity = self.shared().identity.write().unwrap_or_else(PoisonError::into_inner);
-        let new = Identity { incarnation: Incarnation::from_bytes(mark::random()?), ..identity.clone() };
-        let Shared { backend, signer, names, .. } = self.shared();
+        let Shared { backend, signer, names, options, .. } = self.shared();
+        let new = Identity { incarnation: Incarnation::from_bytes(options.random.bytes()?), ..identity.clone() };
         backend.write(&mut |write| {
             mark::put_identity(write, &new)?;
-            redraw::logs(write, &**signer, names, why)
+            redraw::logs(write, &**signer, names, &options.random, why)
         })?;
         *identity = new;
         Ok(())

@@ -137,6 +137,9 @@ impl View {
             if cursor.log != record.end.log || cursor.position > record.end.position {
                 return Ok(false);
             }
+            if changeset::planted("a cursor is believed without its hash") {
+                return Ok(true);
+            }
             Ok(pages::hash_at(index, record, cursor.position)? == cursor.hash)
         })
     }
