@@ -39,6 +39,8 @@ impl Code {
     pub const INTERNAL: Self = Self(14);
     /// This replica's log was rolled back or copied, as the peer's place in it shows; it begins anew.
     pub const ROLLED_BACK: Self = Self(15);
+    /// A change set is put aside until its authority is known: it is durable, and nobody else is given it.
+    pub const HELD: Self = Self(16);
 }
 
 /// Why a session failed. The first four are the peer's fault.

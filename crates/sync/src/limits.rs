@@ -41,7 +41,8 @@ pub const MAX_KNOCKS: usize = 256;
 pub const MIN_WINDOW_BYTES: u64 = 64 << 10;
 /// The most of a peer's window that is used: so much of our memory a peer that does not read may hold.
 pub const MAX_WINDOW_BYTES: u64 = 32 << 20;
-/// The most requests to storage without an answer, over all partitions. Beyond it the session ends.
+/// The most requests to storage without an answer, over all partitions, those counted that nobody waits for any more. Beyond
+/// it the session ends.
 pub const MAX_REQUESTS: usize = 8 * MAX_CHANNELS;
 /// The most bytes of frames of our own (pages of the log are shared and count in the window) that wait for the transport.
 /// Beyond it the session ends: the peer asks and does not read.

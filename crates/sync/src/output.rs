@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::receipt::{Receipt, Statement};
 use crate::storage::{Request, RequestId};
 use changeset::{Cursor, Partition, SignError, Signer, WorkspaceId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What an outstanding request was about: as much as its answer needs.
@@ -50,6 +50,9 @@ pub(crate) struct Output {
     next_request: u64,
     /// What was asked, until it is answered, with the partition that asked.
     asked: BTreeMap<RequestId, (Option<Partition>, Asked)>,
+    /// What storage has and nobody waits for any more. It counts until it is answered: else a partition that is opened and
+    /// denied again and again would give storage any number of questions.
+    forgotten: BTreeSet<RequestId>,
     look_again: bool,
     error: Option<SignError>,
 }
@@ -67,6 +70,7 @@ impl Output {
             events: VecDeque::new(),
             next_request: 0,
             asked: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
             look_again: false,
             error: None,
         }
@@ -159,14 +163,16 @@ impl Output {
     }
 
     pub(crate) fn answered(&mut self, id: RequestId) -> Option<(Option<Partition>, Asked)> {
+        self.forgotten.remove(&id);
         self.asked.remove(&id)
     }
 
     /// What a partition asked for is not waited for any more.
     pub(crate) fn forget(&mut self, partition: &Partition) {
-        self.asked.retain(|_, (by, _)| by.as_ref() != Some(partition));
-        let asked = &self.asked;
-        self.requests.retain(|(id, _)| asked.contains_key(id));
+        let forgotten = self.asked.extract_if(.., |_, (by, _)| by.as_ref() == Some(partition));
+        self.forgotten.extend(forgotten.map(|(id, _)| id));
+        // What storage did not hear of yet it need not answer.
+        self.requests.retain(|(id, _)| !self.forgotten.remove(id));
     }
 
     /// Whether a request like this one is not answered yet.
@@ -178,7 +184,7 @@ impl Output {
     pub(crate) fn check_limits(&self) -> Result<(), SessionError> {
         if self.unsent_bytes > MAX_UNSENT_BYTES {
             Err(SessionError::Protocol("it asks for more than it reads"))
-        } else if self.asked.len() > MAX_REQUESTS {
+        } else if self.asked.len() + self.forgotten.len() > MAX_REQUESTS {
             Err(SessionError::Protocol("it asks faster than it is answered"))
         } else {
             Ok(())
@@ -225,6 +231,7 @@ impl Output {
             matches!(request, Request::Receipt { .. } | Request::Refused { .. } | Request::Knock { .. })
         });
         self.asked.clear();
+        self.forgotten.clear();
     }
 }
 

@@ -179,15 +179,22 @@ impl Session {
         }
     }
 
-    /// Asks to be let in, under a name; what is over [`MAX_NAME_BYTES`] of it is cut off.
+    /// Asks to be let in, under a name; what is over [`MAX_NAME_BYTES`] of it is cut off. Nothing happens in a session that
+    /// is over.
     pub fn knock(&mut self, name: &str) {
+        if self.is_closed() {
+            return;
+        }
         let name = shortened_to(name, MAX_NAME_BYTES).to_owned();
         self.out.message(Message::Knock { name });
         self.seal();
     }
 
-    /// Asks who knocked.
+    /// Asks who knocked. Nothing happens in a session that is over.
     pub fn ask_knocks(&mut self) {
+        if self.is_closed() {
+            return;
+        }
         self.out.message(Message::AskKnocks);
         self.seal();
     }

@@ -103,12 +103,15 @@ pub enum Request {
         /// How many entries it had when it was sent.
         count: u64,
     },
-    /// Our place in the peer's log. Answer: [`Response::Stored`].
+    /// Our place in the peer's log. Answer: [`Response::Stored`], or [`Response::Bad`] with [`Code::ROLLED_BACK`] if it
+    /// contradicts the place that is kept, which a copy of the peer may have moved.
     Place {
         /// Which partition.
         partition: Partition,
         /// The place.
         place: Cursor,
+        /// Whether any place that is kept is void, since all was compared.
+        anew: bool,
     },
     /// A receipt that was verified. Answer: [`Response::Stored`].
     Receipt {
@@ -215,7 +218,8 @@ pub enum Response {
         /// For how long, in milliseconds.
         retry_after_ms: u64,
     },
-    /// To [`Request::Take`], [`Request::TakeRuns`] and [`Request::Span`]: the peer sent something that it must not.
+    /// To [`Request::Take`], [`Request::TakeRuns`], [`Request::Place`] and [`Request::Span`]: the peer sent something that
+    /// it must not.
     Bad {
         /// What the peer is told.
         code: Code,

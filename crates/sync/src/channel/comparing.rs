@@ -271,13 +271,14 @@ impl Channel {
         if !self.comparison.is_over() {
             return;
         }
-        if let Some(end) = self.ours.end_at_open {
+        // Who may not read got nothing, and is not counted as level with us.
+        if let Some(end) = self.ours.end_at_open.filter(|_| self.ours.readable) {
             // Pages that were sent beside the comparison are on their way still.
             let confirmed = self.ours.confirmed.max(end.position);
             self.go_on_from(self.ours.sent.max(end.position), 0);
             self.ours.confirmed = confirmed;
             // It follows on what the peer moves its place to.
-            self.ours.awaits_receipt = self.ours.readable && self.is_asker && end.position > self.ours.receipted;
+            self.ours.awaits_receipt = self.is_asker && end.position > self.ours.receipted;
         }
         if self.theirs.readable {
             self.arrive(cx);

@@ -232,8 +232,9 @@ impl Channel {
         }
         if let Some(place) = self.theirs.arrival.take() {
             if self.theirs.place.is_none_or(|held| held.position < place.position) {
+                let anew = self.theirs.place.is_none();
                 self.theirs.writing = Writing::Arrival(place);
-                return cx.out.request(&self.partition, Asked::Write, Request::Place { partition, place });
+                return cx.out.request(&self.partition, Asked::Write, Request::Place { partition, place, anew });
             }
             self.arrived(cx);
         }
@@ -252,7 +253,8 @@ impl Channel {
                 Item::Skip(place) if self.theirs.place.is_some_and(|held| held.position >= place.position) => {}
                 Item::Skip(place) if pages.is_empty() && self.theirs.queue.is_empty() => {
                     self.theirs.writing = Writing::Skip(place);
-                    return cx.out.request(&self.partition, Asked::Write, Request::Place { partition, place });
+                    let request = Request::Place { partition, place, anew: false };
+                    return cx.out.request(&self.partition, Asked::Write, request);
                 }
                 // A place is not worth a transaction when pages follow.
                 Item::Skip(_) if pages.is_empty() => {}

@@ -139,6 +139,10 @@ impl Channel {
                 continue;
             }
             let bytes = page.bytes.len() as u64;
+            if from > 0 && page.end.position % 5 == 0 && changeset::planted("a lagging reader skips a page") {
+                self.ours.sent = page.end.position;
+                continue;
+            }
             // One page always fits; the rest is read again when there is room.
             if *cx.in_flight > 0 && *cx.in_flight + bytes > cx.window {
                 break;

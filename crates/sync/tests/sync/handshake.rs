@@ -227,3 +227,18 @@ fn a_session_closed_in_good_order_says_what_it_owes() {
     );
     let _ = Puppet::end(0);
 }
+
+/// After its goodbye a session was still made to speak by a knock, or by a question about knocks.
+#[test]
+fn a_session_that_is_over_does_not_knock() {
+    let mut world = World::new(1, vec![Replica::new(1, Tier::Device), Replica::new(2, Tier::Relay)]);
+    let link = world.connect(0, 1);
+    world.drive();
+    let now = world.now;
+    let session = world.session(link, 0);
+    session.close(Code::DONE, "done", now);
+    assert!(session.poll_transmit().is_some(), "the goodbye");
+    session.knock("a tablet");
+    session.ask_knocks();
+    assert!(session.poll_transmit().is_none());
+}

@@ -340,6 +340,43 @@ fn knocks_wait_for_their_answers() {
     }
 }
 
+/// What was asked for partitions that the peer denied since counts until storage answered it. It did not, so a peer that
+/// opened and denied them again and again gave storage any number of questions.
+#[test]
+fn forgotten_questions_count_until_they_are_answered() {
+    let mut puppet = puppet();
+    puppet.keeps = true;
+    let partitions: Vec<Partition> = (0..500).map(|number| partition(&format!("p{number}"))).collect();
+    let deny = |partition: &Partition| Message::Denied {
+        partition: partition.clone(),
+        code: Code::GOING,
+        text: String::new(),
+    };
+    let open = |partition: &Partition| Message::Open {
+        partition: partition.clone(),
+        end: Puppet::end(0),
+        place: None,
+        read: true,
+    };
+    let opens: Vec<Message> = partitions.iter().map(open).collect();
+    let denials: Vec<Message> = partitions.iter().map(deny).collect();
+    for round in 0..10 {
+        puppet.say(&opens);
+        puppet.say(&denials);
+        assert_eq!((puppet.kept.len(), puppet.error().is_none()), ((round + 1) * 500, true));
+    }
+    // Answers make room, though nobody waits for them.
+    for (id, _) in puppet.kept.drain(..) {
+        puppet.session.handle_storage(id, Response::Failed("late".into()), puppet.now);
+    }
+    for _ in 0..=MAX_REQUESTS / 500 {
+        puppet.say(&opens);
+        puppet.say(&denials);
+    }
+    puppet.assert_closed("faster than it is answered");
+    assert!(puppet.kept.len() <= MAX_REQUESTS + 500);
+}
+
 /// Answers that come after their partition was denied and opened again are not taken for answers to the new questions.
 #[test]
 fn late_answers_are_nobodys() {

@@ -509,7 +509,7 @@ impl Replica {
                 let runs = encode_runs(&store.entries.entries()[first..end]).unwrap();
                 Response::Runs { packed: Some(pack_page(&runs)), next: None, hash: Some(store.hashes[end]) }
             }
-            Request::Place { partition, place } => {
+            Request::Place { partition, place, .. } => {
                 let store = self.stores.get_mut(partition).unwrap();
                 let before = store.place(peer, Some(place.log)).map_or(0, |place| place.position);
                 // Only a log that was rolled back has a place before the one that is known.
