@@ -1,18 +1,18 @@
-//! The driver of a session: takes input, drains outputs, arms one timer. It decides nothing.
+//! The driver of a session, without transport and clock: it hands frames in and out, has the replica answer what the session
+//! asks of storage, and tells it what happens elsewhere. [`crate::Replica::call`] runs one over a connection; a simulation
+//! runs many on virtual time.
 
-use crate::connection::Connection;
 use crate::error::LinkError;
+use crate::given::Given;
 use crate::replica::{Inner, Replica};
 use crate::serve::Asker;
 use crate::take::refused_name;
 use bytes::Bytes;
 use changeset::{ChangeSetId, Partition, PublicKey, WorkspaceId};
-use futures_util::StreamExt;
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use storage::{LogKey, Redraw};
 use sync::{Code, Config, Event, Request, RequestId, Response, Session, SessionError, Tier};
 use tokio::sync::{Notify, mpsc};
@@ -36,44 +36,36 @@ pub type Observer = Box<dyn FnMut(&Event, &Session) + Send>;
 
 /// Frames that wait for the transport; beyond so many bytes nothing more is read from the peer.
 const MAX_QUEUED_BYTES: usize = 16 << 20;
+/// How many bytes of pages a relay reads for a session at once.
+const RELAY_READ_BYTES: usize = 256 << 10;
 
 impl Replica {
-    /// Calls a peer over a connection and keeps the session until it ends.
+    /// A session in which this replica calls, and what drives it.
     ///
     /// # Errors
-    /// [`LinkError`], also when the peer closes in good order: what ended it.
-    ///
-    /// Cancel safe: dropping it drops the connection, and loses nothing that was acknowledged.
-    pub async fn call(
+    /// [`LinkError::Random`].
+    pub fn caller(
         &self,
-        connection: Connection,
         workspace: WorkspaceId,
         partitions: Vec<Partition>,
-        commands: mpsc::UnboundedReceiver<Command>,
         observer: Observer,
-    ) -> Result<(), LinkError> {
+        now: Instant,
+    ) -> Result<Driver, LinkError> {
         let (config, signer) = (self.config(), self.inner.store.signer());
-        let mut session = Session::call(config, signer, workspace, None, nonce()?, Instant::now());
-        let now = Instant::now();
+        let mut session = Session::call(config, signer, workspace, None, self.nonce()?, now);
         for partition in partitions {
             session.open(partition, now);
         }
-        run(&self.inner, connection, session, true, commands, observer).await
+        Ok(Driver::new(&self.inner, session, true, observer))
     }
 
-    /// Answers a peer that called over a connection, and keeps the session until it ends.
+    /// A session in which this replica answers a peer that called, and what drives it.
     ///
     /// # Errors
-    /// As for [`Replica::call`].
-    pub async fn answer(
-        &self,
-        connection: Connection,
-        commands: mpsc::UnboundedReceiver<Command>,
-        observer: Observer,
-    ) -> Result<(), LinkError> {
-        let (config, signer) = (self.config(), self.inner.store.signer());
-        let session = Session::answer(config, signer, nonce()?, Instant::now());
-        run(&self.inner, connection, session, false, commands, observer).await
+    /// [`LinkError::Random`].
+    pub fn answerer(&self, observer: Observer, now: Instant) -> Result<Driver, LinkError> {
+        let session = Session::answer(self.config(), self.inner.store.signer(), self.nonce()?, now);
+        Ok(Driver::new(&self.inner, session, false, observer))
     }
 
     fn config(&self) -> Config {
@@ -85,33 +77,38 @@ impl Replica {
         }
         config
     }
+
+    fn nonce(&self) -> Result<[u8; 32], LinkError> {
+        self.inner.store.options().random.bytes().map_err(|_| LinkError::Random)
+    }
 }
 
-fn nonce() -> Result<[u8; 32], LinkError> {
-    let mut nonce = [0; 32];
-    getrandom::fill(&mut nonce).map_err(|_| LinkError::Random)?;
-    Ok(nonce)
-}
-
-struct Driver {
+/// One session of a replica. It does nothing by itself: after anything was handed in, [`Driver::poll`] it and take what it
+/// has to send; and poll it whenever the replica worked.
+pub struct Driver {
     inner: Arc<Inner>,
     session: Session,
     is_caller: bool,
     number: u64,
-    wake: Arc<Notify>,
-    /// Boxed, because a channel takes room for 32 at once.
-    answers: mpsc::UnboundedSender<Box<(RequestId, Response)>>,
-    queue: VecDeque<Bytes>,
-    queued: usize,
+    pub(crate) wake: Arc<Notify>,
+    answers: mpsc::UnboundedSender<Answer>,
+    pub(crate) answered: mpsc::UnboundedReceiver<Answer>,
+    pub(crate) queue: VecDeque<Bytes>,
+    pub(crate) queued: usize,
     /// Partitions that are open, and those that were denied to us and are asked for again when the authority changes.
     open: BTreeSet<Partition>,
     denied: BTreeSet<Partition>,
-    /// Partitions that the peer asks for, while that is judged, and those that were denied to it: when it is let in, the
+    /// Partitions that are opened by either side, while the peer's right is judged, and those that were denied to it: when it is let in, the
     /// door is opened from this side.
     judging: BTreeMap<RequestId, Partition>,
     shut: BTreeSet<Partition>,
+    /// What the peer gave in this session.
+    given: Arc<Given>,
     /// Partitions that the peer has open and may not read.
     blind: BTreeSet<Partition>,
+    /// Receipts and refusals that wait for the one before them in their partition to be stored, which stands first: an older
+    /// receipt stored after a newer one would take back what is proven.
+    notes: BTreeMap<Partition, VecDeque<(RequestId, Request)>>,
     /// How many requests are not answered yet.
     under_way: usize,
     /// How the session is to end as soon as nothing is under way.
@@ -123,159 +120,122 @@ struct Driver {
     outcome: Option<Result<(), LinkError>>,
 }
 
+/// What the replica answered. Boxed, because a channel takes room for 32 at once.
+pub(crate) type Answer = Box<(RequestId, Response)>;
+
+impl core::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Driver({}, {:?})", self.number, self.outcome)
+    }
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
         self.inner.sessions.end(self.number);
     }
 }
 
-async fn run(
-    inner: &Arc<Inner>,
-    connection: Connection,
-    session: Session,
-    is_caller: bool,
-    mut commands: mpsc::UnboundedReceiver<Command>,
-    observer: Observer,
-) -> Result<(), LinkError> {
-    let Connection { mut incoming, mut outgoing } = connection;
-    let wake = Arc::new(Notify::new());
-    let (answers, mut answered) = mpsc::unbounded_channel();
-    let number = inner.sessions.begin(inner.now_ms(), Arc::clone(&wake));
-    let mut driver = Driver {
-        inner: Arc::clone(inner),
-        session,
-        is_caller,
-        number,
-        wake: Arc::clone(&wake),
-        answers,
-        queue: VecDeque::new(),
-        queued: 0,
-        open: BTreeSet::new(),
-        denied: BTreeSet::new(),
-        judging: BTreeMap::new(),
-        shut: BTreeSet::new(),
-        blind: BTreeSet::new(),
-        under_way: 0,
-        closing: None,
-        refused: BTreeMap::new(),
-        reconciled: BTreeSet::new(),
-        observer,
-        outcome: None,
-    };
-    let mut is_commanded = true;
-    let mut needs_flush = false;
-    let mut last_words = None;
-    loop {
-        driver.drain();
-        if driver.outcome.is_some() && last_words.is_none() {
-            last_words = Some(Instant::now() + LAST_WORDS_TIMEOUT);
-        }
-        needs_flush |= !driver.queue.is_empty();
-        if driver.outcome.is_some() && driver.queue.is_empty() && !needs_flush {
-            break;
-        }
-        let timeout = driver.session.poll_timeout();
-        let is_over = driver.outcome.is_some();
-        let may_read = driver.queued < MAX_QUEUED_BYTES && !is_over && driver.closing.is_none();
-        tokio::select! {
-            biased;
-            sent = send(&mut outgoing, &mut driver.queue, &mut driver.queued, &inner.counters), if needs_flush => {
-                needs_flush = false;
-                if let Err(error) = sent {
-                    driver.end(Err(LinkError::Broken(error)));
-                    driver.queue.clear();
-                }
-            }
-            Some(answer) = answered.recv(), if !is_over => {
-                driver.answer(*answer);
-                while let Ok(answer) = answered.try_recv() {
-                    driver.answer(*answer);
-                }
-            }
-            frame = incoming.next(), if may_read => match frame {
-                Some(Ok(frame)) => {
-                    inner.counters.bytes_in.add(frame.len() as u64);
-                    driver.session.handle_message(&frame, Instant::now());
-                }
-                Some(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
-                    // The line is good; what came over it is not. Whoever sent it hears why.
-                    driver.session.close(Code::TOO_LARGE, &error.to_string(), Instant::now());
-                    driver.drain();
-                    driver.end(Err(LinkError::Broken(error)));
-                }
-                Some(Err(error)) => driver.end(Err(LinkError::Broken(error))),
-                None => driver.end(Err(LinkError::Gone)),
-            },
-            () = wake.notified(), if !is_over => driver.woken(),
-            command = commands.recv(), if is_commanded && !is_over => match command {
-                Some(command) => driver.command(command),
-                None => is_commanded = false,
-            },
-            () = sleep_until(timeout), if timeout.is_some() && !is_over => {
-                driver.session.handle_timeout(Instant::now());
-            }
-            // A peer that does not read does not hold what it will not hear.
-            () = sleep_until(last_words), if is_over => break,
-        }
-    }
-    let outcome = driver.outcome.take().unwrap_or(Ok(()));
-    drop(driver);
-    if !matches!(outcome, Err(LinkError::Gone)) {
-        // Read to the end: a connection that is closed over unread bytes is reset, and the last words with it.
-        let goodbye = async {
-            use futures_util::SinkExt;
-            let _ = outgoing.close().await;
-            while let Some(Ok(_)) = incoming.next().await {}
-        };
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
-    }
-    outcome
-}
-
-/// How many bytes of pages a relay reads for a session at once.
-const RELAY_READ_BYTES: usize = 256 << 10;
-/// How long the last words may take when a session is over.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the transport's own goodbye may take.
-const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Hands frames to the transport as far as it takes them, then flushes. Cancel safe: a frame leaves the queue only when
-/// the transport has it.
-async fn send(
-    outgoing: &mut std::pin::Pin<Box<dyn futures_util::Sink<Bytes, Error = std::io::Error> + Send>>,
-    queue: &mut VecDeque<Bytes>,
-    queued: &mut usize,
-    counters: &crate::Counters,
-) -> std::io::Result<()> {
-    poll_fn(|cx| {
-        while !queue.is_empty() {
-            match outgoing.as_mut().poll_ready(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => {}
-            }
-            if let Some(frame) = queue.pop_front() {
-                *queued = queued.saturating_sub(frame.len());
-                counters.bytes_out.add(frame.len() as u64);
-                if let Err(error) = outgoing.as_mut().start_send(frame) {
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-        outgoing.as_mut().poll_flush(cx)
-    })
-    .await
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Driver {
-    fn end(&mut self, outcome: Result<(), LinkError>) {
+    fn new(inner: &Arc<Inner>, session: Session, is_caller: bool, observer: Observer) -> Self {
+        let wake = Arc::new(Notify::new());
+        let (answers, answered) = mpsc::unbounded_channel();
+        Self {
+            inner: Arc::clone(inner),
+            session,
+            is_caller,
+            number: inner.sessions.begin(inner.now_ms(), Arc::clone(&wake)),
+            wake,
+            answers,
+            answered,
+            queue: VecDeque::new(),
+            queued: 0,
+            open: BTreeSet::new(),
+            denied: BTreeSet::new(),
+            judging: BTreeMap::new(),
+            shut: BTreeSet::new(),
+            given: Arc::default(),
+            blind: BTreeSet::new(),
+            notes: BTreeMap::new(),
+            under_way: 0,
+            closing: None,
+            refused: BTreeMap::new(),
+            reconciled: BTreeSet::new(),
+            observer,
+            outcome: None,
+        }
+    }
+
+    /// A frame came from the peer.
+    pub fn handle_frame(&mut self, frame: &[u8], now: Instant) {
+        self.inner.counters.bytes_in.add(frame.len() as u64);
+        self.session.handle_message(frame, now);
+    }
+
+    /// The moment came that [`Driver::poll_timeout`] named.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.session.handle_timeout(now);
+    }
+
+    /// The connection is gone, or broken: nothing more comes and goes.
+    pub fn handle_end(&mut self, error: LinkError) {
+        self.end(Err(error));
+        self.queue.clear();
+        self.queued = 0;
+    }
+
+    /// What came is no frame, though the line is good: whoever sent it hears why, then the session ends.
+    pub(crate) fn handle_garbage(&mut self, error: std::io::Error, now: Instant) {
+        self.session.close(Code::TOO_LARGE, &error.to_string(), now);
+        self.drain(now);
+        self.end(Err(LinkError::Broken(error)));
+    }
+
+    /// Takes in what the replica answered and what it woke this session for, and makes what there is to send.
+    pub fn poll(&mut self, now: Instant) {
+        if self.outcome.is_none() {
+            while let Ok(answer) = self.answered.try_recv() {
+                self.answer(*answer, now);
+            }
+            if self.wake.notified().now_or_never().is_some() {
+                self.woken(now);
+            }
+        }
+        self.drain(now);
+    }
+
+    /// The next frame to send.
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        let frame = self.queue.pop_front()?;
+        self.queued = self.queued.saturating_sub(frame.len());
+        self.inner.counters.bytes_out.add(frame.len() as u64);
+        Some(frame)
+    }
+
+    /// When [`Driver::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.outcome.is_some() { None } else { self.session.poll_timeout() }
+    }
+
+    /// Whether frames may be handed in now: not while too much waits to be sent, and none to a session that ends.
+    pub fn may_read(&self) -> bool {
+        self.queued < MAX_QUEUED_BYTES && self.outcome.is_none() && self.closing.is_none()
+    }
+
+    /// How it ended, if it did. What is still to be sent are its last words.
+    pub fn outcome(&self) -> Option<&Result<(), LinkError>> {
+        self.outcome.as_ref()
+    }
+
+    pub(crate) fn take_outcome(&mut self) -> Result<(), LinkError> {
+        self.outcome.take().unwrap_or(Ok(()))
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn end(&mut self, outcome: Result<(), LinkError>) {
         if self.outcome.is_none() {
             if outcome.is_err() {
                 self.inner.counters.failures.one();
@@ -284,7 +244,7 @@ impl Driver {
         }
     }
 
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self, now: Instant) {
         // Answering a request or an event may give more to send.
         let mut is_idle = false;
         while !is_idle {
@@ -295,11 +255,11 @@ impl Driver {
                 self.queue.push_back(frame);
             }
             while let Some((id, request)) = self.session.poll_storage() {
-                self.request(id, request);
+                self.request(id, request, now);
                 is_idle = false;
             }
             while let Some(event) = self.session.poll_event() {
-                self.event(event);
+                self.event(event, now);
                 is_idle = false;
             }
         }
@@ -315,18 +275,29 @@ impl Driver {
         });
     }
 
-    fn request(&mut self, id: RequestId, request: Request) {
+    fn request(&mut self, id: RequestId, request: Request, now: Instant) {
         if let Request::Admit { workspace, .. } = &request {
             // Cheap, and before anything is proven: not worth a thread.
             let verdict = self.inner.admit(workspace);
-            return self.session.handle_storage(id, Response::Admitted(verdict), Instant::now());
+            return self.session.handle_storage(id, Response::Admitted(verdict), now);
         }
+        self.under_way += 1;
+        if let Request::Receipt { partition, .. } | Request::Refused { partition, .. } = &request {
+            let notes = self.notes.entry(partition.clone()).or_default();
+            notes.push_back((id, request.clone()));
+            if notes.len() > 1 && !changeset::planted("receipts are stored in any order") {
+                return;
+            }
+        }
+        self.ask(id, request);
+    }
+
+    fn ask(&mut self, id: RequestId, request: Request) {
         let (Some(peer), Some(workspace)) = (self.session.peer(), self.session.workspace()) else { return };
         let tier = self.believed(&peer, self.session.peer_tier().unwrap_or(Tier::Device));
         let log = request.partition().and_then(|partition| self.session.peer_log(partition));
-        let asker = Asker { workspace, peer, tier, log };
-        self.under_way += 1;
-        if let Request::Open { partition, peer_log: Some(_), .. } = &request {
+        let asker = Asker { workspace, peer, tier, log, given: Arc::clone(&self.given) };
+        if let Request::Open { partition, .. } = &request {
             self.judging.insert(id, partition.clone());
         }
         let (inner, answers) = (Arc::clone(&self.inner), self.answers.clone());
@@ -341,7 +312,7 @@ impl Driver {
         if self.is_caller || self.inner.options.policy.relays.contains(peer) { tier } else { Tier::Device }
     }
 
-    fn answer(&mut self, (id, response): (RequestId, Response)) {
+    pub(crate) fn answer(&mut self, (id, response): (RequestId, Response), now: Instant) {
         self.under_way = self.under_way.saturating_sub(1);
         if let Some(partition) = self.judging.remove(&id) {
             match response {
@@ -350,21 +321,36 @@ impl Driver {
                 _ => {}
             }
         }
-        self.session.handle_storage(id, response, Instant::now());
+        self.next_note(id);
+        self.session.handle_storage(id, response, now);
         // What the answer leads to is asked before anything ends.
-        self.drain();
-        self.close_if_idle();
+        self.drain(now);
+        self.close_if_idle(now);
     }
 
-    fn close_if_idle(&mut self) {
-        if self.under_way == 0
-            && let Some((code, text)) = &self.closing
-        {
-            self.session.close(*code, text, Instant::now());
+    /// A note is stored: the next of its partition follows.
+    fn next_note(&mut self, id: RequestId) {
+        let is_first = |notes: &VecDeque<(RequestId, Request)>| notes.front().is_some_and(|(first, _)| *first == id);
+        let Some(partition) = self.notes.iter().find(|(_, notes)| is_first(notes)).map(|(name, _)| name.clone()) else {
+            return;
+        };
+        let Some(notes) = self.notes.get_mut(&partition) else { return };
+        notes.pop_front();
+        match notes.front().cloned() {
+            Some((id, request)) => self.ask(id, request),
+            None => drop(self.notes.remove(&partition)),
         }
     }
 
-    fn event(&mut self, event: Event) {
+    fn close_if_idle(&mut self, now: Instant) {
+        if self.under_way == 0
+            && let Some((code, text)) = &self.closing
+        {
+            self.session.close(*code, text, now);
+        }
+    }
+
+    fn event(&mut self, event: Event, now: Instant) {
         match &event {
             Event::Met { workspace, peer, tier } => {
                 self.inner.counters.sessions.one();
@@ -383,7 +369,7 @@ impl Driver {
                     let log = LogKey::new(workspace, partition.clone());
                     self.inner.watch.wait(&log, &self.wake);
                     // What grew between the look at the log and now.
-                    self.grown(partition, &log);
+                    self.grown(partition, &log, now);
                 }
                 self.inner.sessions.update(self.number, |live| live.stuck = None);
             }
@@ -411,7 +397,7 @@ impl Driver {
                     self.inner.set_refused(refused_name(workspace, partition, &peer), refused);
                 }
             }
-            Event::RolledBack { partition } => self.rolled_back(partition),
+            Event::RolledBack { partition } => self.rolled_back(partition, now),
             Event::PeerRolledBack { partition } => {
                 tracing::warn!(%partition, "the peer was restored from a copy; what it lost is sent again");
             }
@@ -428,7 +414,10 @@ impl Driver {
 
     /// A device draws new incarnations on a peer's word, which costs little; a relay keeps its logs, whose hashes show what
     /// does not fit, and is not made to rewrite them by anybody who says so.
-    fn rolled_back(&mut self, partition: &Partition) {
+    fn rolled_back(&mut self, partition: &Partition, now: Instant) {
+        if changeset::planted("incarnations are kept after a restore") {
+            return;
+        }
         if self.inner.options.tier != Tier::Device {
             return tracing::warn!(%partition, "a peer is further in this log than it goes");
         }
@@ -436,58 +425,67 @@ impl Driver {
         if let Err(error) = replica.redraw(Redraw::RolledBack) {
             return tracing::warn!(%error, "new incarnations could not be drawn");
         }
-        let text = "this store was put back or copied; it begins new logs and calls again";
-        self.session.close(Code::ROLLED_BACK, text, Instant::now());
+        self.begin_anew(now);
     }
 
-    fn woken(&mut self) {
+    fn begin_anew(&mut self, now: Instant) {
+        let text = "this store was put back or copied; it begins new logs and calls again";
+        self.session.close(Code::ROLLED_BACK, text, now);
+    }
+
+    pub(crate) fn woken(&mut self, now: Instant) {
         let Some(workspace) = self.session.workspace() else { return };
+        if self.inner.sessions.is_redrawn(self.number) && !changeset::planted("sessions go on after logs began anew") {
+            return self.begin_anew(now);
+        }
         for partition in self.open.clone() {
             let log = LogKey::new(workspace, partition.clone());
-            self.grown(&partition, &log);
+            self.grown(&partition, &log, now);
         }
         if self.inner.sessions.take_authority_changed(self.number) {
             // Either side may open: whoever hears first that the door is open now.
             for partition in std::mem::take(&mut self.denied) {
-                self.session.open(partition, Instant::now());
+                self.session.open(partition, now);
             }
-            self.open_shut(workspace);
-            self.close_if_idle();
+            self.open_shut(workspace, now);
+            self.close_if_idle(now);
         }
     }
 
     /// Opens what the peer asked for in vain and may read now.
-    fn open_shut(&mut self, workspace: WorkspaceId) {
+    fn open_shut(&mut self, workspace: WorkspaceId, now: Instant) {
         let (Some(peer), Ok(held)) = (self.session.peer(), self.inner.workspace(&workspace)) else { return };
         let (authority, now_ms) = (held.read(), self.inner.now_ms());
         let is_in = |partition: &Partition| authority.admission(&peer, partition, now_ms).read;
         let (ready, shut) = std::mem::take(&mut self.shut).into_iter().partition(is_in);
         self.shut = shut;
         let ready: BTreeSet<Partition> = ready;
-        if self.closing.is_none() && self.blind.iter().any(is_in) {
+        let is_stuck = changeset::planted("who is let in later stays blind");
+        if self.closing.is_none() && !is_stuck && self.blind.iter().any(is_in) {
             // What was opened without reading stays so in this session.
             self.closing = Some((Code::GOING, "more is open to you now than when you called; call again".to_owned()));
         }
         for partition in ready {
-            self.session.open(partition, Instant::now());
+            self.session.open(partition, now);
         }
     }
 
-    fn grown(&mut self, partition: &Partition, log: &LogKey) {
+    fn grown(&mut self, partition: &Partition, log: &LogKey, now: Instant) {
         if let Some(end) = self.inner.watch.end(log) {
-            self.session.handle_grown(partition, end, Instant::now());
+            self.session.handle_grown(partition, end, now);
         }
     }
 
-    fn command(&mut self, command: Command) {
+    /// What the session is told from outside.
+    pub fn command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Open(partition) => self.session.open(partition, Instant::now()),
+            Command::Open(partition) => self.session.open(partition, now),
             Command::Knock(name) => self.session.knock(&name),
             Command::AskKnocks => self.session.ask_knocks(),
             // What is being stored is acknowledged first; nothing more is read.
             Command::Close(code, text) => {
                 self.closing = Some((code, text));
-                self.close_if_idle();
+                self.close_if_idle(now);
             }
         }
     }

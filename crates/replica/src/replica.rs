@@ -11,17 +11,8 @@ use access::Authority;
 use changeset::{Partition, PublicKey, Verified, WorkspaceId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
-use storage::{Appended, LogKey, Redraw, Store};
+use storage::{Appended, Clock, LogKey, Redraw, Store, system_clock};
 use sync::Tier;
-
-/// The wall clock: milliseconds since 1970. Only for receipts, grants' times and what people read.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// The clock of the system; 0 before 1970.
-pub fn system_clock() -> Clock {
-    Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64))
-}
 
 /// How a replica is opened.
 #[derive(Clone)]
@@ -32,7 +23,7 @@ pub struct Options {
     /// Whom it lets in and how much it takes; see [`Policy`].
     pub policy: Policy,
     /// Threads that verify pages and read logs. Default: one for each core, at most four. More than cores only make each
-    /// slower; one lets a large page delay all others.
+    /// slower; one lets a large page delay all others. A replica whose store is stepped has none: see [`Replica::step`].
     pub workers: usize,
     /// Bytes of pages kept in memory for readers that follow closely. Default 4 MiB. Less: the same page is read and
     /// checked again for each of them; more than a few seconds of traffic is of no use.
@@ -126,8 +117,9 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`].
     pub fn new(store: Store, options: Options) -> Result<Self, ReplicaError> {
-        let workers = Workers::new(options.workers)
-            .map_err(|error| ReplicaError::System { doing: "starting a worker thread", error })?;
+        let count = if store.options().is_stepped { 0 } else { options.workers.max(1) };
+        let workers =
+            Workers::new(count).map_err(|error| ReplicaError::System { doing: "starting a worker thread", error })?;
         let inner = Arc::new(Inner {
             recent: Recent::new(options.recent_bytes),
             store,
@@ -196,6 +188,12 @@ impl Replica {
         let _closed_already = self.inner.store.commit_now(storage::Lane::Remote, storage::Batch::new());
     }
 
+    /// Does one thing that a session asked for, or writes what waits to be written. Gives whether there was anything to
+    /// do. For replicas whose store is stepped ([`storage::Options::is_stepped`]).
+    pub fn step(&self) -> bool {
+        self.inner.workers.step() || self.inner.store.step()
+    }
+
     /// Calls `listener` on the writer's thread for whatever enters a log. It must not block.
     pub fn listen(&self, listener: Listener) {
         self.inner.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
@@ -232,13 +230,15 @@ impl Replica {
         Ok(())
     }
 
-    /// Draws new incarnations, because a peer showed that this store was rolled back or copied.
+    /// Draws new incarnations, because a peer showed that this store was rolled back or copied. All sessions end then, and
+    /// whoever keeps a link calls again.
     ///
     /// # Errors
     /// [`ReplicaError::Storage`]; nothing changed then.
     pub fn redraw(&self, why: Redraw) -> Result<(), ReplicaError> {
         self.inner.store.redraw(why)?;
         self.inner.watch.forget();
+        self.inner.sessions.redrawn();
         Ok(())
     }
 }

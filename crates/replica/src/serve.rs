@@ -1,5 +1,6 @@
 //! What sessions ask of a replica, answered.
 
+use crate::given::Given;
 use crate::recent::RecentPage;
 use crate::replica::Inner;
 use crate::take::refused_name;
@@ -11,13 +12,29 @@ use sync::limits::MAX_KNOWN;
 use sync::{Code, Denial, Knock, Page, Request, Response, Tier, Tip, Want};
 
 /// Who asks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Asker {
     pub(crate) workspace: WorkspaceId,
     pub(crate) peer: PublicKey,
     pub(crate) tier: Tier,
     /// The incarnation of its log of the partition that it asks about, once it is known.
     pub(crate) log: Option<LogIncarnation>,
+    /// What it gave in this session.
+    pub(crate) given: Arc<Given>,
+}
+
+enum Placed {
+    Ahead(LogKey),
+    Behind,
+    /// The same position, and another history before it.
+    Elsewhere,
+}
+
+/// The answer to a peer whose log is not the one that it was under the same name. It calls again, sees by our place that it
+/// was copied, and begins a new log.
+pub(crate) fn copied() -> Response {
+    let text = "this log is not as it was when it was seen here last: a copy of the store is in use; call again";
+    Response::Bad { code: Code::ROLLED_BACK, text: text.into() }
 }
 
 /// Where an answer goes.
@@ -52,10 +69,14 @@ impl Inner {
             Request::TakeRuns { partition, packed, place } => {
                 return self.take_runs(asker, partition, &packed, place, reply);
             }
-            Request::Place { partition, place } => {
-                let batch = Batch::new().cursor(Self::log(asker.workspace, partition), asker.peer, Some(place));
-                return self.store(batch, reply);
-            }
+            Request::Place { partition, place, anew } => match self.place(&asker, partition, place, anew) {
+                Ok(Placed::Ahead(log)) => {
+                    return self.store(Batch::new().cursor(log, asker.peer, Some(place)), reply);
+                }
+                Ok(Placed::Behind) => Ok(Response::Stored),
+                Ok(Placed::Elsewhere) => Ok(copied()),
+                Err(error) => Err(error),
+            },
             Request::Receipt { partition, upto, receipt } => {
                 self.counters.receipts.one();
                 let log = Self::log(asker.workspace, partition);
@@ -77,9 +98,20 @@ impl Inner {
             Request::Refused { partition, entries } => {
                 return self.keep_refused(asker, &partition, &entries, reply);
             }
-            other => self.answer(asker, other),
+            other => self.answer(&asker, other),
         };
         reply(answer.unwrap_or_else(|error| Response::Failed(error.to_string())));
+    }
+
+    /// Where a place in the peer's log stands to the one that is known.
+    fn place(&self, asker: &Asker, partition: Partition, place: Cursor, anew: bool) -> Result<Placed, StorageError> {
+        let log = Self::log(asker.workspace, partition);
+        Ok(match self.store.view()?.peer(&log, &asker.peer)?.cursor.filter(|known| !anew && known.log == place.log) {
+            Some(known) if known.position == place.position && known.hash != place.hash => Placed::Elsewhere,
+            // An older session of the same peer was further.
+            Some(known) if known.position >= place.position => Placed::Behind,
+            _ => Placed::Ahead(log),
+        })
     }
 
     /// Commits something whose answer says only that it is durable.
@@ -92,7 +124,7 @@ impl Inner {
         });
     }
 
-    fn answer(&self, asker: Asker, request: Request) -> Result<Response, StorageError> {
+    fn answer(&self, asker: &Asker, request: Request) -> Result<Response, StorageError> {
         let log_of = |partition: Partition| Self::log(asker.workspace, partition);
         let view = self.store.view()?;
         Ok(match request {
@@ -113,7 +145,11 @@ impl Inner {
             }
             Request::Tips { partition } => {
                 let tip = |tip: storage::Tip| Tip { actor: tip.actor, sequence: tip.sequence, id: tip.id };
-                Response::Tips(view.tips(&log_of(partition))?.into_iter().map(tip).collect())
+                let mut tips: Vec<Tip> = view.tips(&log_of(partition))?.into_iter().map(tip).collect();
+                if changeset::planted("tips leave branches out") {
+                    tips.dedup_by_key(|tip| tip.actor);
+                }
+                Response::Tips(tips)
             }
             Request::Lacking { partition, tips } => Response::Lacking(lacking(&view, &log_of(partition), &tips)?),
             Request::Lines { partition, wants, after, max_bytes } => {
@@ -150,7 +186,7 @@ impl Inner {
     fn open(
         &self,
         view: &View,
-        asker: Asker,
+        asker: &Asker,
         log: LogKey,
         peer_log: Option<LogIncarnation>,
         place: Option<Cursor>,
@@ -175,6 +211,7 @@ impl Inner {
             Some(state) => state.end,
             None => self.begin_log(&log)?,
         };
+        asker.given.began(&log.partition, end.position);
         let fits = match &place {
             Some(place) => view.matches(&log, place)?,
             None => false,
@@ -183,7 +220,7 @@ impl Inner {
         let known = peer.cursor;
         // What the peer refused before is offered again by comparing tips, as if the two met for the first time.
         let is_refused = !is_asked && view.meta(&refused_name(log.workspace, &log.partition, &asker.peer))?.is_some();
-        let known = known.filter(|_| !is_refused);
+        let known = known.filter(|_| !is_refused || changeset::planted("what was refused is not offered again"));
         let ours = known.filter(|cursor| peer_log.is_none_or(|log| log == cursor.log) && end.position > 0);
         // Who brings the genesis reads what follows on it: there is nothing to hide yet, and each read asks again.
         let begins = end.position == 0 && log.partition == *AUTHORITY;
@@ -200,7 +237,7 @@ impl Inner {
     }
 
     /// Whether a peer that was let in may still read; otherwise why not.
-    fn may_read(&self, asker: Asker, log: &LogKey) -> Result<(), String> {
+    fn may_read(&self, asker: &Asker, log: &LogKey) -> Result<(), String> {
         if asker.tier != Tier::Device {
             return Ok(());
         }
@@ -218,7 +255,7 @@ impl Inner {
     fn read(
         &self,
         view: &View,
-        asker: Asker,
+        asker: &Asker,
         log: &LogKey,
         from: u64,
         max_bytes: usize,
@@ -233,13 +270,13 @@ impl Inner {
                     let (first, end) = (stored.first, stored.end);
                     let page = RecentPage { first, end, source: stored.source, frame: stored.frame };
                     // What its giver passes over may be wanted by nobody else.
-                    if !self.is_known_to(asker, &page.source) {
+                    if !matches!(page.source, Source::Peer(from, _) if from == asker.peer) {
                         self.recent.keep(log, page.clone());
                     }
                     page
                 }
             };
-            let skip = self.is_known_to(asker, &page.source);
+            let skip = self.is_known_to(view, asker, log, &page)?;
             if !skip {
                 bytes += page.frame.len();
                 self.counters.pages_out.one();
@@ -254,19 +291,25 @@ impl Inner {
         Ok(pages)
     }
 
-    /// Whether the asker need not be sent what came from there.
-    fn is_known_to(&self, asker: Asker, source: &Source) -> bool {
-        match source {
-            // A copy of the device has the same key and another log: it is sent what the other one wrote.
-            Source::Peer(from, log) if *from == asker.peer => Some(*log) == asker.log,
+    /// Whether the asker need not be sent a page, because of where it came from.
+    fn is_known_to(&self, view: &View, asker: &Asker, log: &LogKey, page: &RecentPage) -> Result<bool, StorageError> {
+        Ok(match &page.source {
+            // A copy of the device has the same key and another log, or the same log until it notices: it is sent what the
+            // other one gave.
+            Source::Peer(from, of) if *from == asker.peer => {
+                Some(*of) == asker.log
+                    && (changeset::planted("what a copy gave is not sent to the other")
+                        || asker.given.is_old(&log.partition, page.end.position)
+                        || asker.given.take(&log.partition, &view.page_ids(log, page.first)?))
+            }
             Source::Peer(from, _) => {
                 asker.tier != Tier::Device && !self.options.carry && self.tier_of(from) != Tier::Device
             }
             _ => false,
-        }
+        })
     }
 
-    fn knocks(&self, asker: Asker) -> Vec<Knock> {
+    fn knocks(&self, asker: &Asker) -> Vec<Knock> {
         let Ok(workspace) = self.workspace(&asker.workspace) else { return Vec::new() };
         let authority = workspace.read();
         // Names and keys of strangers are shown to those who can let them in.

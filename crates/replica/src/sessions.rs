@@ -36,6 +36,8 @@ pub struct Live {
     pub(crate) wake: Arc<Notify>,
     /// Whether the authority of its workspace changed since it looked.
     pub(crate) authority_changed: bool,
+    /// Whether our own logs began anew since it was opened.
+    pub(crate) redrawn: bool,
 }
 
 /// The most devices that wait at the door of one workspace.
@@ -70,6 +72,7 @@ impl Sessions {
             in_flight: 0,
             wake,
             authority_changed: false,
+            redrawn: false,
         };
         live.insert(number, new);
         number
@@ -91,6 +94,18 @@ impl Sessions {
             live.authority_changed = true;
             live.wake.notify_one();
         }
+    }
+
+    /// Our logs begin anew: what every session knows of them is void.
+    pub(crate) fn redrawn(&self) {
+        for live in self.lock().values_mut() {
+            live.redrawn = true;
+            live.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn is_redrawn(&self, number: u64) -> bool {
+        self.lock().get(&number).is_some_and(|live| live.redrawn)
     }
 
     pub(crate) fn take_authority_changed(&self, number: u64) -> bool {

@@ -2,37 +2,27 @@
 
 use crate::overlay::Overlay;
 use crate::replica::Inner;
-use crate::serve::{Asker, Reply};
-use access::{Admit, Claim, KIND_ACCESS, Taken};
+use crate::serve::{Asker, Reply, copied};
+use crate::sort::Sorted;
 use changeset::{
     ChangeSetId, Cursor, LogPage, PageError, Partition, RunningHash, Verified, WorkspaceId, decode_page, decode_runs,
     unpack_page,
 };
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 use storage::{Batch, Held, Lane, LogKey, Source, StorageError, View};
 use sync::{Code, Response, Tier};
-
-/// What of a delivery goes where.
-#[derive(Default)]
-struct Sorted {
-    enter: Vec<Verified>,
-    hold: BTreeMap<String, Vec<Verified>>,
-    refused: Vec<(ChangeSetId, Code)>,
-    is_authority_changed: bool,
-}
 
 impl Inner {
     /// Takes pages of a peer's log.
     pub(crate) fn take_pages(self: &Arc<Self>, asker: Asker, partition: Partition, pages: Vec<Vec<u8>>, reply: Reply) {
         let log = Self::log(asker.workspace, partition);
         let bytes = pages.iter().map(|page| page.len() as u64).sum();
-        if let Some(answer) = self.must_wait(asker, &log, bytes) {
+        if let Some(answer) = self.must_wait(&asker, &log, bytes) {
             return reply(answer);
         }
         self.counters.pages_in.add(pages.len() as u64);
-        let read = match self.read_pages(asker, &log, &pages) {
+        let read = match self.read_pages(&asker, &log, &pages) {
             Ok(read) => read,
             Err(answer) => return reply(answer),
         };
@@ -66,7 +56,7 @@ impl Inner {
         reply: Reply,
     ) {
         let log = Self::log(asker.workspace, partition);
-        if let Some(answer) = self.must_wait(asker, &log, packed.len() as u64) {
+        if let Some(answer) = self.must_wait(&asker, &log, packed.len() as u64) {
             return reply(answer);
         }
         let read = unpack_page(packed)
@@ -78,7 +68,7 @@ impl Inner {
         }
     }
 
-    fn read_pages(&self, asker: Asker, log: &LogKey, pages: &[Vec<u8>]) -> Result<Read, Response> {
+    fn read_pages(&self, asker: &Asker, log: &LogKey, pages: &[Vec<u8>]) -> Result<Read, Response> {
         let failed = |error: StorageError| Response::Failed(error.to_string());
         let view = self.store.view().map_err(failed)?;
         let mut overlay = Overlay::new(view.log_reader(log).map_err(failed)?);
@@ -96,17 +86,25 @@ impl Inner {
                 .and_then(|page| Ok(page.verify()?));
             match entries {
                 Ok(entries) if entries.len() as u64 == page.count => {
-                    let start = RunningHash::start(&log.workspace, &log.partition, &page.log);
-                    let before = match place {
-                        _ if page.first == 0 => Some(start),
-                        Some(place) if place.log == page.log && place.position == page.first => Some(place.hash),
+                    if page.first == 0 {
+                        let start = RunningHash::start(&log.workspace, &log.partition, &page.log);
+                        if run_on(start, &entries) != page.hash {
+                            let text = "the running hash behind the first page is another".into();
+                            return Err(Response::Bad { code: Code::FORGED, text });
+                        }
+                    }
+                    if let Some(place) = place.filter(|place| place.log == page.log) {
                         // A page that was merged since begins before our place.
-                        _ => None,
-                    };
-                    let after = before.map(|hash| entries.iter().fold(hash, |hash, entry| hash.then(&entry.id())));
-                    if after.is_some_and(|hash| hash != page.hash) {
-                        let text = format!("the running hash behind the page at position {} is another", page.first);
-                        return Err(Response::Bad { code: Code::FORGED, text });
+                        let known = usize::try_from(place.position.saturating_sub(page.first)).unwrap_or(usize::MAX);
+                        let goes_on = match entries.get(known..) {
+                            _ if page.first > place.position => true,
+                            Some(new) => run_on(place.hash, new) == page.hash,
+                            // All of it was passed before: it is here, or it was refused.
+                            None => self.all_known(&view, log, &entries).map_err(failed)?,
+                        };
+                        if !goes_on {
+                            return Err(copied());
+                        }
                     }
                     place = Some(page.end());
                     overlay.extend(&entries);
@@ -130,6 +128,15 @@ impl Inner {
         Ok(read)
     }
 
+    fn all_known(&self, view: &View, log: &LogKey, entries: &[Verified]) -> Result<bool, StorageError> {
+        for entry in entries {
+            if !view.has(log, &entry.id())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Remembers whether the last write worked. A full lane or inbox is no failure of the store.
     fn noted(&self, error: Option<&StorageError>) {
         let is_failure =
@@ -144,16 +151,22 @@ impl Inner {
     /// Judges entries and commits what is taken.
     fn enter(self: &Arc<Self>, asker: Asker, log: LogKey, entries: Vec<Verified>, place: Option<Cursor>, reply: Reply) {
         let count = entries.len() as u64;
-        let sorted = match self.sort(&log, entries) {
+        let sorted = match self.sort(&asker, &log, entries) {
             Ok(sorted) => sorted,
             Err(why) => return reply(Response::Failed(why)),
         };
-        let Sorted { enter, hold, refused, is_authority_changed } = sorted;
+        let Sorted { enter, hold, release, refused, is_authority_changed } = sorted;
         let source = asker.log.map_or(Source::File, |log| Source::Peer(asker.peer, log));
         let mut batch = Batch::new();
         let held: u64 = hold.values().map(|entries| entries.len() as u64).sum();
+        let put_aside: Vec<ChangeSetId> = hold.values().flatten().map(Verified::id).collect();
         for (why, entries) in hold {
             batch = batch.hold(log.clone(), entries, Held::Admission(why), source);
+        }
+        asker.given.add(&log.partition, enter.iter().map(Verified::id));
+        if !release.is_empty() {
+            self.counters.released.add(release.len() as u64);
+            batch = batch.release(log.clone(), release);
         }
         batch = batch.append(log.clone(), enter, source, place);
         let (inner, begun) = (Arc::clone(self), Instant::now());
@@ -187,6 +200,10 @@ impl Inner {
             }
             inner.counters.held.add(held);
             inner.counters.refused.add(refused.len() as u64);
+            // Who gave them must not take them for synced: nobody else is given what is put aside.
+            if !changeset::planted("what is put aside is called synced") {
+                refused.extend(put_aside.into_iter().map(|id| (id, Code::HELD)));
+            }
             tracing::debug!(%log, peer = %asker.peer.short(), count, held, refused = refused.len(), "took");
             if is_authority_changed {
                 inner.authority_changed(&log.workspace);
@@ -198,113 +215,8 @@ impl Inner {
         });
     }
 
-    /// Sorts entries by whether they may enter. Records of access are taken into account at once, so that a grant and what
-    /// it covers may come together.
-    fn sort(&self, log: &LogKey, entries: Vec<Verified>) -> Result<Sorted, String> {
-        let workspace = self.workspace(&log.workspace).map_err(|error| error.to_string())?;
-        let mut sorted = Sorted::default();
-        let is_record = |entry: &Verified| entry.header().document.kind.as_str() == KIND_ACCESS;
-        if !self.options.policy.judge {
-            if entries.iter().any(is_record) {
-                let mut authority = workspace.write();
-                for entry in entries.iter().filter(|entry| is_record(entry)) {
-                    sorted.is_authority_changed |= matches!(authority.take(entry), Taken::Counts { .. });
-                }
-            }
-            sorted.enter = entries;
-            return Ok(sorted);
-        }
-        let view = self.store.view().map_err(|error| error.to_string())?;
-        let now_ms = self.now_ms();
-        let mut grants: BTreeMap<ChangeSetId, Option<ChangeSetId>> = BTreeMap::new();
-        let mut gone: BTreeSet<ChangeSetId> = BTreeSet::new();
-        for entry in entries {
-            let (id, header) = (entry.id(), entry.header());
-            let inherited = match &header.previous {
-                None => None,
-                Some(previous) => match grants.get(previous) {
-                    Some(grant) => *grant,
-                    None => view.known(log, previous).map_err(|error| error.to_string())?.and_then(|known| known.grant),
-                },
-            };
-            grants.insert(id, header.grant.or(inherited));
-            // What follows on something that was refused could never enter.
-            if header.previous.iter().chain(&header.parents).any(|named| gone.contains(named)) {
-                gone.insert(id);
-                sorted.refused.push((id, Code::NO_GRANT));
-                continue;
-            }
-            let admit = if is_record(&entry) {
-                let admit = workspace.read().admit_record(&entry, now_ms);
-                if admit == Admit::Take {
-                    sorted.is_authority_changed |= matches!(workspace.write().take(&entry), Taken::Counts { .. });
-                }
-                admit
-            } else {
-                workspace.read().admit(&Claim::of(&entry, inherited), now_ms)
-            };
-            match admit {
-                Admit::Take => sorted.enter.push(entry),
-                Admit::Hold(why) => sorted.hold.entry(why.to_string()).or_default().push(entry),
-                // Anything but a clear yes is not stored; the sender keeps it.
-                _ => {
-                    gone.insert(id);
-                    sorted.refused.push((id, Code::NO_GRANT));
-                }
-            }
-        }
-        Ok(sorted)
-    }
-
-    /// The authority of a workspace changed: what was held is judged again, and sessions look whether more is open now.
-    pub(crate) fn authority_changed(self: &Arc<Self>, workspace: &WorkspaceId) {
-        self.sessions.authority_changed(workspace);
-        if !self.options.policy.judge {
-            return;
-        }
-        let (inner, workspace) = (Arc::clone(self), *workspace);
-        self.workers.run(move || {
-            if let Err(error) = inner.judge_again(&workspace) {
-                tracing::warn!(%error, "what is held could not be judged again; it is at the next change");
-            }
-        });
-    }
-
-    fn judge_again(self: &Arc<Self>, id: &WorkspaceId) -> Result<(), crate::ReplicaError> {
-        let (workspace, now_ms) = (self.workspace(id)?, self.now_ms());
-        let view = self.store.view()?;
-        let logs: Vec<LogKey> = view.logs()?.into_iter().filter(|log| log.workspace == *id).collect();
-        let mut is_changed = false;
-        for log in logs {
-            let waiting: Vec<_> =
-                view.inbox(&log)?.into_iter().filter(|held| matches!(held.why, Held::Admission(_))).collect();
-            let mut ready = Vec::new();
-            for held in &waiting {
-                let entry = &held.entry;
-                let admit = if entry.header().document.kind.as_str() == KIND_ACCESS {
-                    workspace.read().admit_record(entry, now_ms)
-                } else {
-                    let inherited = inherited_grant(&view, &log, entry, &waiting)?;
-                    workspace.read().admit(&Claim::of(entry, inherited), now_ms)
-                };
-                if admit == Admit::Take {
-                    ready.push(entry.id());
-                    is_changed |= matches!(workspace.write().take(entry), Taken::Counts { .. });
-                }
-            }
-            if !ready.is_empty() {
-                self.counters.released.add(ready.len() as u64);
-                self.store.commit(Lane::Remote, Batch::new().release(log, ready), |_| ());
-            }
-        }
-        if is_changed {
-            self.authority_changed(id);
-        }
-        Ok(())
-    }
-
     /// Whether a delivery must wait for a quota or for room on the disk.
-    fn must_wait(&self, asker: Asker, log: &LogKey, bytes: u64) -> Option<Response> {
+    fn must_wait(&self, asker: &Asker, log: &LogKey, bytes: u64) -> Option<Response> {
         let policy = &self.options.policy;
         let wait = |retry_after_ms| {
             self.counters.busy.one();
@@ -376,6 +288,11 @@ impl Inner {
     }
 }
 
+/// The running hash behind these entries, if it is `hash` before them.
+fn run_on(hash: RunningHash, entries: &[Verified]) -> RunningHash {
+    entries.iter().fold(hash, |hash, entry| hash.then(&entry.id()))
+}
+
 /// What was read of pages: entries, the place behind them, and the first page that could not be read by reference.
 struct Read {
     entries: Vec<Verified>,
@@ -391,26 +308,6 @@ const MAX_REFUSED_KEPT: usize = 4096;
 /// Where the refused entries of a peer are kept: in the replica's own values.
 pub fn refused_name(workspace: WorkspaceId, partition: &Partition, peer: &changeset::PublicKey) -> String {
     format!("refused/{}/{partition}/{}", workspace.short(), peer)
-}
-
-fn inherited_grant(
-    view: &View,
-    log: &LogKey,
-    entry: &Verified,
-    waiting: &[storage::Waiting],
-) -> Result<Option<ChangeSetId>, StorageError> {
-    let mut at = entry.header().previous;
-    while let Some(id) = at {
-        if let Some(known) = view.known(log, &id)? {
-            return Ok(known.grant);
-        }
-        let Some(before) = waiting.iter().find(|held| held.entry.id() == id) else { return Ok(None) };
-        if let Some(grant) = before.entry.header().grant {
-            return Ok(Some(grant));
-        }
-        at = before.entry.header().previous;
-    }
-    Ok(None)
 }
 
 fn bad(error: &PageError) -> Response {

@@ -10,6 +10,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug)]
 pub(crate) struct Workers {
     jobs: Mutex<Option<Sender<Job>>>,
+    queue: Arc<Mutex<Receiver<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -18,12 +19,18 @@ impl Workers {
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
         let mut threads = Vec::with_capacity(count);
-        for number in 0..count.max(1) {
+        for number in 0..count {
             let queue = Arc::clone(&queue);
             let thread = std::thread::Builder::new().name(format!("replica-{number}"));
             threads.push(thread.spawn(move || work(&queue))?);
         }
-        Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(threads) })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), queue, threads: Mutex::new(threads) })
+    }
+
+    /// Does one job on this thread, if there are no others to do it. Gives whether there was one.
+    pub(crate) fn step(&self) -> bool {
+        let job = self.queue.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
+        job.map(|job| job()).is_ok()
     }
 
     /// Hands over a job. The queue needs no bound of its own: a session has at most a few requests under way.
