@@ -196,15 +196,24 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the line; whether the options go together is looked at by [`Config::check`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        Self::from_text(path, &text)
+    }
+
+    /// The configuration of a file with this text; nothing is read. The path stands in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError`], as [`Config::from_file`] gives it.
+    pub fn from_text(path: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
         let mut config = Self::new(PathBuf::new());
-        config.read_file(path.as_ref())?;
+        config.read_text(path.as_ref(), text)?;
         Ok(config)
     }
 
-    fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        let place = |at: usize| place_in(path, &text, at);
-        let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
+    fn read_text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let place = |at: usize| place_in(path, text, at);
+        let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
             place: place(error.span().map_or(0, |span| span.start)),
             message: error.message().to_owned(),
         })?;
