@@ -2,10 +2,10 @@
 
 use crate::changes::Changes;
 use crate::error::Error;
-use crate::links::{Link, Run, SyncReport, Wishes, direct, link, random};
+use crate::links::{Link, Run, SteppedLink, SyncReport, Wishes, direct, link, stepped};
 use crate::members::NewWorkspace;
 use crate::partition::{Partition, Saved};
-use crate::shared::{Shared, background};
+use crate::shared::{Shared, background, build_step};
 use crate::states::{Connectivity, Inbox, Outbox, Watched};
 use crate::summary::Listing;
 use crate::wait::{Reached, outbox, peers, reached};
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::{Batch, Lane, LogKey, Opened as StoreOpened, Progress, Report, Source, Store};
 use sync::Tier;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -104,8 +104,15 @@ impl Fieldbook {
     /// # Errors
     /// [`Error::Storage`] if there is something at the path, [`Error::Endorse`] if a root does not sign.
     pub fn create(path: impl AsRef<Path>, new: &NewWorkspace<'_>, settings: Settings) -> Result<Self, Error> {
-        let store = Store::create(path, settings.storage.clone())?;
-        let genesis = new.genesis(&store, random()?)?;
+        Self::create_in(Store::create(path, settings.storage.clone())?, new, settings)
+    }
+
+    /// As [`Fieldbook::create`], in a new store that lies elsewhere, as one in memory.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Endorse`].
+    pub fn create_in(store: Store, new: &NewWorkspace<'_>, settings: Settings) -> Result<Self, Error> {
+        let genesis = new.genesis(&store, store.options().random.bytes()?)?;
         let fieldbook =
             Self::begin(store, genesis.workspace()?, &new.device, std::slice::from_ref(&new.partition), settings)?;
         fieldbook.found(new, genesis)?;
@@ -124,7 +131,20 @@ impl Fieldbook {
         partitions: &[PartitionName],
         settings: Settings,
     ) -> Result<Self, Error> {
-        let store = Store::create(path, settings.storage.clone())?;
+        Self::join_in(Store::create(path, settings.storage.clone())?, workspace, device, partitions, settings)
+    }
+
+    /// As [`Fieldbook::join`], in a new store that lies elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn join_in(
+        store: Store,
+        workspace: WorkspaceId,
+        device: &str,
+        partitions: &[PartitionName],
+        settings: Settings,
+    ) -> Result<Self, Error> {
         let fieldbook = Self::begin(store, workspace, device, partitions, settings)?;
         for partition in partitions {
             fieldbook.partition(partition)?.introduce(device)?;
@@ -157,6 +177,14 @@ impl Fieldbook {
         Self::with_store(store, settings, opened != StoreOpened::Same)
     }
 
+    /// Opens a store that lies elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::NoWorkspace`].
+    pub fn open_in(store: Store, settings: Settings) -> Result<Self, Error> {
+        Self::with_store(store, settings, false)
+    }
+
     fn with_store(store: Store, settings: Settings, redrawn: bool) -> Result<Self, Error> {
         let workspace = store.view()?.meta(WORKSPACE)?;
         let workspace = workspace.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).ok_or(Error::NoWorkspace)?;
@@ -164,23 +192,23 @@ impl Fieldbook {
             .map_err(|error| Error::System { doing: "reading a certificate", error: std::io::Error::other(error) })?;
         let replica = Replica::new(store, settings.replica)?;
         let shared = Shared::new(replica, WorkspaceId::from_bytes(workspace), settings.kinds, settings.listings);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("fieldbook-net")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::System { doing: "starting the network threads", error })?;
-        let thread = background(&shared)
-            .map_err(|error| Error::System { doing: "starting the thread that builds documents", error })?;
-        let keep = Keep {
-            shared: Arc::clone(&shared),
-            runtime: Some(runtime),
-            background: Mutex::new(Some(thread)),
-            trust,
-            redrawn,
-        };
+        let (mut runtime, mut thread) = (None, None);
+        if !shared.store().options().is_stepped {
+            let threads = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .thread_name("fieldbook-net")
+                .enable_all()
+                .build()
+                .map_err(|error| Error::System { doing: "starting the network threads", error })?;
+            threads.spawn(watch_outbox(Arc::downgrade(&shared)));
+            runtime = Some(threads);
+            thread = Some(
+                background(&shared)
+                    .map_err(|error| Error::System { doing: "starting the thread that builds documents", error })?,
+            );
+        }
+        let keep = Keep { shared: Arc::clone(&shared), runtime, background: Mutex::new(thread), trust, redrawn };
         let fieldbook = Self { shared, keep: Arc::new(keep) };
-        fieldbook.runtime()?.spawn(watch_outbox(Arc::downgrade(&fieldbook.shared)));
         fieldbook.shared.outbox_changed();
         Ok(fieldbook)
     }
@@ -263,7 +291,10 @@ impl Fieldbook {
     /// # Errors
     /// [`Error::Name`] if the kind's name breaks its pattern.
     pub fn new_document(&self, kind: &str) -> Result<DocumentKey, Error> {
-        Ok(DocumentKey { kind: Kind::new(kind)?, id: DocumentId::from_parts(self.shared.replica.now_ms(), random()?) })
+        Ok(DocumentKey {
+            kind: Kind::new(kind)?,
+            id: DocumentId::from_parts(self.shared.replica.now_ms(), self.shared.random()?),
+        })
     }
 
     /// Hears of every change from now on.
@@ -614,6 +645,24 @@ impl Fieldbook {
     /// The replica beneath: counters, sessions, and whatever a program wants that serves others itself.
     pub fn replica(&self) -> &Replica {
         &self.shared.replica
+    }
+
+    /// A session of a store that is stepped, in which it calls or answers.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the partitions could not be read, [`Error::Link`] without random bytes.
+    pub fn stepped_link(&self, is_caller: bool, now: Instant) -> Result<SteppedLink, Error> {
+        stepped(&self.shared, self.partitions()?, is_caller, now)
+    }
+
+    /// Builds some of what arrived. Gives whether there was anything to build. For stores that are stepped
+    /// ([`storage::Options::is_stepped`]), which have no threads and connect to nothing by themselves: whoever steps them
+    /// runs [`replica::Driver`]s over [`Fieldbook::replica`].
+    ///
+    /// # Errors
+    /// [`Error`] as for [`Partition::settle`].
+    pub fn step(&self) -> Result<bool, Error> {
+        build_step(&self.shared)
     }
 
     /// Waits for a change; for documentation and tests.

@@ -62,7 +62,7 @@ pub use changeset::{
 pub use crdt::{self, AnyIntent, Document, Edits, KindRegistry, State};
 pub use error::Error;
 pub use facade::{Fieldbook, Imported, PartitionState, PeerProgress, Settings};
-pub use links::{Link, SyncReport};
+pub use links::{Link, SteppedLink, SyncReport};
 pub use members::{Invitation, NewWorkspace};
 pub use partition::{Filter, Opened, Partition, Saved, Undecided, Writing};
 pub use repair::Repaired;

@@ -1,14 +1,14 @@
 //! Connections to relays and devices, and staying connected.
 
 use crate::error::Error;
-use crate::shared::{Shared, no_random};
+use crate::shared::Shared;
 use crate::states::{Connectivity, Watched, backoff};
 use access::{PARTITION_AUTHORITY, Standing};
 use changeset::{ChangeSetId, Partition as PartitionName};
-use replica::{Command, Connection, LinkError, Observer, Trust};
+use replica::{Command, Connection, Driver, LinkError, Observer, Trust};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use sync::{Code, Denial, Event, Knock, Session};
 use tokio::sync::{mpsc, watch};
 
@@ -82,6 +82,8 @@ impl Run {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             let mut is_answered = None;
             match event {
+                // How things stood when it ended says nothing of how they stand.
+                Event::Closed(_) => return,
                 Event::Met { .. } => {
                     seen.met = true;
                     if let Some(name) = &wishes.knock {
@@ -144,6 +146,9 @@ impl Run {
             state.send_replace(match (seen.denied.values().next(), seen.paused.values().next()) {
                 (Some(denial), _) if is_asked => Connectivity::Restricted { why: denial.text.clone() },
                 (_, Some(wait)) => Connectivity::Restricted { why: busy(*wait) },
+                // Level by what may be given.
+                _ if is_level && to_send > 0 => Connectivity::Restricted { why: withheld(to_send) },
+                _ if is_level && to_receive > 0 => Connectivity::Restricted { why: unseen(to_receive) },
                 _ if is_level => Connectivity::UpToDate { as_of_ms: shared.replica.now_ms() },
                 _ => Connectivity::Syncing { to_send, to_receive },
             });
@@ -274,9 +279,8 @@ impl Run {
             if is_over {
                 break;
             }
-            let mut random = [0; 4];
             // Without randomness the whole pause is taken.
-            let random = getrandom::fill(&mut random).map_or(u32::MAX, |()| u32::from_le_bytes(random));
+            let random = self.shared.random().map_or(u32::MAX, u32::from_le_bytes);
             let pause = backoff(attempt.max(1), random);
             let next_try_ms = Some(self.shared.replica.now_ms() + pause.as_millis() as u64);
             self.state.send_replace(Connectivity::Connecting { attempt, next_try_ms, error: error.clone() });
@@ -291,6 +295,59 @@ impl Run {
         }
         self.state.send_replace(Connectivity::Offline { since_ms: self.shared.replica.now_ms() });
     }
+}
+
+/// One session without transport and clock, for stores that are stepped: what a [`Link`] runs while it is connected.
+#[derive(Debug)]
+pub struct SteppedLink {
+    driver: Driver,
+    commands: mpsc::UnboundedReceiver<Command>,
+    state: Watched<Connectivity>,
+}
+
+impl SteppedLink {
+    /// What drives the session: frames and the time are handed to it.
+    pub fn driver(&mut self) -> &mut Driver {
+        &mut self.driver
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        self.driver.session()
+    }
+
+    /// Takes in whatever happened; see [`Driver::poll`].
+    pub fn poll(&mut self, now: Instant) {
+        self.driver.poll(now);
+        while let Ok(command) = self.commands.try_recv() {
+            self.driver.command(command, now);
+            self.driver.poll(now);
+        }
+    }
+
+    /// How it stands, as a person is shown it.
+    pub fn connectivity(&self) -> Connectivity {
+        self.state.now()
+    }
+}
+
+pub(crate) fn stepped(
+    shared: &Arc<Shared>,
+    partitions: Vec<PartitionName>,
+    is_caller: bool,
+    now: Instant,
+) -> Result<SteppedLink, Error> {
+    let (state, watched) = watch::channel(Connectivity::Connecting { attempt: 1, next_try_ms: None, error: None });
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let run = Run { shared: Arc::clone(shared), partitions, state, wishes: Wishes::default() };
+    let observer = run.observer(commands, Arc::default(), false);
+    let driver = if is_caller {
+        let authority = PartitionName::new(PARTITION_AUTHORITY).into_iter().collect();
+        shared.replica.caller(shared.workspace, authority, observer, now)
+    } else {
+        shared.replica.answerer(observer, now)
+    };
+    Ok(SteppedLink { driver: driver?, commands: receiver, state: Watched(watched) })
 }
 
 /// What came of one exchange.
@@ -318,6 +375,24 @@ pub struct SyncReport {
     pub put_aside: u64,
     /// Change sets that the peer refused, with its reason; they stay here.
     pub refused: Vec<(ChangeSetId, Code)>,
+}
+
+/// What it means that the peer is not given everything.
+fn withheld(to_send: u64) -> String {
+    let what = if to_send == 1 { "change set is" } else { "change sets are" };
+    format!(
+        "{to_send} {what} not given to the other side, which has no grant here that is known and still runs; what was saved \
+         stays here, and a relay or a device that was let in takes it"
+    )
+}
+
+/// What it means that this device is not given everything.
+fn unseen(to_receive: u64) -> String {
+    let what = if to_receive == 1 { "change set is" } else { "change sets are" };
+    format!(
+        "{to_receive} {what} there and not shown to this device: its grant has ended or has not begun; ask who admits devices \
+         there for a new one, what is written here is given all the same"
+    )
 }
 
 /// What a peer that asks to wait means, for a person.
@@ -364,11 +439,4 @@ pub(crate) fn direct(
         run.state.send_replace(Connectivity::Offline { since_ms: run.shared.replica.now_ms() });
     });
     Link { state: Watched(watched), commands, task }
-}
-
-/// Sixteen random bytes.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(no_random)?;
-    Ok(bytes)
 }

@@ -223,7 +223,7 @@ impl Partition {
     }
 
     fn new_document(&self, kind: &str) -> Result<DocumentKey, Error> {
-        let id = changeset::DocumentId::from_parts(self.shared.replica.now_ms(), crate::links::random()?);
+        let id = changeset::DocumentId::from_parts(self.shared.replica.now_ms(), self.shared.random()?);
         Ok(DocumentKey { kind: changeset::Kind::new(kind)?, id })
     }
 }

@@ -79,14 +79,13 @@ pub struct Undecided {
     pub why: String,
 }
 
-/// The random bytes of the operating system.
-#[derive(Debug)]
-pub(crate) struct SystemEntropy;
+/// The store's random bytes.
+struct Salts(storage::Random);
 
-impl Entropy for SystemEntropy {
+impl Entropy for Salts {
     fn fill(&mut self, bytes: &mut [u8]) {
         // Without randomness no salt hides what was redacted: better to stop than to go on.
-        getrandom::fill(bytes).expect("the operating system gives random bytes");
+        self.0.fill(bytes).expect("the operating system gives random bytes");
     }
 }
 
@@ -169,7 +168,8 @@ impl State {
 
     fn new_author(shared: &Shared, log: &LogKey) -> Author {
         let store = shared.store();
-        Author::new(store.signer(), log.workspace, log.partition.clone(), store.incarnation(), Box::new(SystemEntropy))
+        let salts = Box::new(Salts(store.options().random.clone()));
+        Author::new(store.signer(), log.workspace, log.partition.clone(), store.incarnation(), salts)
     }
 
     /// Takes entries that arrived; their documents' lists are behind now.
@@ -218,6 +218,9 @@ impl State {
         let mut accepted = Vec::new();
         shared.replica.authority(&workspace, |authority| {
             undecided.retain(|id, (claim, verdict)| {
+                if changeset::planted("a late grant moves nothing") {
+                    return true;
+                }
                 let now = match (claim.kind.as_str(), log.get(id)) {
                     (access::KIND_ACCESS, Some(entry)) => authority.judge(entry),
                     _ => authority.verdict(claim),

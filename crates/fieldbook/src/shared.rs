@@ -77,6 +77,11 @@ impl Shared {
         self.replica.store()
     }
 
+    /// So many random bytes.
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], Error> {
+        Ok(self.store().options().random.bytes()?)
+    }
+
     pub(crate) fn listing(&self, kind: &Kind) -> &Listing {
         self.listings.get(kind.as_str()).unwrap_or(&self.standard)
     }
@@ -182,6 +187,21 @@ pub(crate) fn background(shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>
     })
 }
 
+/// One step of what the background does, on this thread. Gives whether there was anything to do.
+pub(crate) fn build_step(shared: &Arc<Shared>) -> Result<bool, Error> {
+    let due = std::mem::take(&mut *shared.work.state.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut is_more = false;
+    if due.something {
+        for cell in shared.cells() {
+            is_more |= Partition { shared: Arc::clone(shared), cell }.step(due.rejudge)?;
+        }
+    }
+    if is_more {
+        shared.wake(false);
+    }
+    Ok(is_more)
+}
+
 /// Waits for something to do; none when it is over.
 fn wait(shared: &Weak<Shared>) -> Option<Due> {
     let shared = shared.upgrade()?;
@@ -190,8 +210,4 @@ fn wait(shared: &Weak<Shared>) -> Option<Due> {
         due = shared.work.changed.wait(due).unwrap_or_else(PoisonError::into_inner);
     }
     if due.stop { None } else { Some(std::mem::take(&mut *due)) }
-}
-
-pub(crate) fn no_random(error: getrandom::Error) -> Error {
-    Error::System { doing: "asking the system for random bytes", error: std::io::Error::other(error) }
 }
