@@ -55,6 +55,7 @@ pub mod limits;
 mod log;
 mod log_page;
 mod page;
+mod planted;
 mod runs;
 mod script;
 mod value;
@@ -74,6 +75,11 @@ pub use key::{DeviceKey, SignError, Signature, Signer};
 pub use log::{ActorPrefix, Cursor, HeaderFault, Known, Log, MemoryLog, prefix};
 pub use log_page::LogPage;
 pub use page::{UnverifiedPage, decode_page, encode_page, pack_page, unpack_page};
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub use planted::plant;
+#[doc(hidden)]
+pub use planted::planted;
 pub use runs::{danger_encode_unattested, decode_runs, encode_runs};
 pub use script::{Edit, ItemRange, ItemRef, Line, Op, Script, Skeleton};
 pub use value::{Attachment, Decimal, Reference, Value, ValueType, increment_from_bytes, increment_to_bytes};

@@ -98,7 +98,10 @@ impl Chains {
         let mut todo = vec![(previous, siblings.to_vec())];
         while let Some((previous, siblings)) = todo.pop() {
             let rank = |link: &Link| self.entries.get(*link).map(|entry| (is_masked(&entry.id), entry.id));
-            let keeper = siblings.iter().copied().min_by_key(rank);
+            let mut keeper = siblings.iter().copied().min_by_key(rank);
+            if changeset::planted("the fork that came first keeps the name") {
+                keeper = siblings.first().copied();
+            }
             let inherited = previous.and_then(|at| self.entries.get(at)).map(|entry| entry.name);
             for link in siblings {
                 let Some(entry) = self.entries.get_mut(link) else { continue };

@@ -360,6 +360,10 @@ impl<'a> Transaction<'a> {
         let next = typing.inserted.last().map_or(typing.first_unit, |typed| typed.first_unit + typed.units);
         let (update, foreign) = as_own(update, typing.client, next).map_err(refused)?;
         let doc = typing.doc.clone();
+        let mut names = update.items.iter().filter_map(|item| item.field.as_deref());
+        if let Some(name) = names.find(|name| Path::new(name).is_err()) {
+            return Err(refused(format!("{name:?} names no text")));
+        }
         let fields = self.fields_of(&update).ok_or_else(|| refused("it builds on text that is not here".to_owned()))?;
         for (item, field) in update.items.iter().zip(fields) {
             self.check_text(&field)?;

@@ -176,6 +176,7 @@ impl Graph {
     /// Adds a change set whose listed and implied parents are all held.
     pub(crate) fn push(&mut self, entry: Verified, implied: Option<ChangeSetId>) -> NodeIx {
         let ix = self.nodes.len() as NodeIx;
+        let implied = implied.filter(|_| !changeset::planted("own previous change set is no parent"));
         let implied = implied.and_then(|id| self.find(&id));
         let mut parents: Vec<NodeIx> = entry.header().parents.iter().filter_map(|id| self.find(id)).collect();
         parents.extend(implied);

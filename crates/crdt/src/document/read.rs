@@ -152,6 +152,10 @@ impl Document {
             let node = self.structure().put(*put).and_then(|put| self.graph().get(put.node));
             std::cmp::Reverse(node.map(|node| (node.entry.header().time, node.id())))
         };
+        if changeset::planted("the value that arrived last wins") {
+            puts.reverse();
+            return puts;
+        }
         puts.sort_unstable_by_key(rank);
         puts
     }

@@ -152,6 +152,9 @@ impl Resolver<'_> {
     /// Whether the right origin is the left one, or stands before it in one run. No editor writes that, and where Yrs
     /// would put it depends on how it happens to have joined characters into items.
     fn turns_back(&self, left: Option<Unit>, right: Option<Unit>) -> bool {
+        if changeset::planted("right origin is trusted") {
+            return false;
+        }
         let (Some(left), Some(right)) = (left, right) else { return false };
         let (Some(before), Some(after)) = (self.insert(left), self.insert(right)) else { return false };
         let clock = after.start + right.offset;

@@ -278,7 +278,12 @@ impl Structure {
             .copied()
             .filter(|put| self.put(*put).is_some_and(|put| matches!(put.value, Value::Counter(_))));
         let rank = |put: &PutIx| (self.put(*put).map(|put| put.op_number), self.name_of(*put));
-        let Some(counter) = counters.min_by_key(rank) else { return false };
+        let counter = if changeset::planted("an increment takes the highest counter") {
+            counters.max_by_key(rank)
+        } else {
+            counters.min_by_key(rank)
+        };
+        let Some(counter) = counter else { return false };
         if let Some(put) = self.puts.get_mut(counter as usize) {
             put.increments.push((script.ix, amount));
         }

@@ -102,3 +102,22 @@ fn an_editors_update_that_no_script_can_say_is_refused() {
         attach(&mut ana, &update).unwrap();
     }
 }
+
+/// The refusal is read by people: it says in words what the editor sent, not by the number that stands for it.
+#[test]
+fn a_refusal_of_an_editors_update_names_what_was_sent() {
+    let mut ana = Replica::new(0);
+    ana.edit(&key(1), |tx| tx.insert_text(&path("findings"), 0, "door jams").unwrap());
+    let mut problem = |update: &[u8]| {
+        let result = ana.partition.transact(&mut ana.author, &key(1), 2_000).apply_editor_update(update);
+        result.unwrap_err().to_string()
+    };
+    let nameless = YItem { field: Some("Not a path!".into()), ..typed(0, YContent::Text("x".into())) };
+    let nameless = YUpdate { items: vec![nameless], deletes: Vec::new() };
+    assert!(problem(&nameless.encode()).contains("\"Not a path!\" names no text"));
+    for (content, words) in [(2, "value"), (5, "embedded"), (6, "formatting"), (7, "nested"), (8, "value")] {
+        // One section of one struct, under a root name.
+        let said = problem(&[1, 1, EDITOR as u8, 0, content, 1, 1, b'a', 0, 0, 0]);
+        assert!(said.contains(words) && said.contains("not plain text"), "{content}: {said}");
+    }
+}
