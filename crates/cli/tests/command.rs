@@ -576,7 +576,11 @@ fn exports_hold_what_is_shown_and_earlier_states_stay_readable() {
     );
     desk.ok(&["-C", "ana", "export", "--state", "s.json", "--automerge", "images", "--yjs", "images"]);
     let states: Json = serde_json::from_str(&fs::read_to_string(desk.path("s.json")).unwrap()).unwrap();
-    assert!(states.as_array().unwrap().iter().any(|document| document["state"] == now["state"]));
+    assert!(states.as_array().unwrap().contains(&now));
+    let log = desk.json(&["-C", "ana", "log", "A-1"]);
+    assert_eq!(now["heads"], serde_json::json!([log.as_array().unwrap().last().unwrap()["change_set"]]));
+    let head = now["automerge_heads"][0].as_str().unwrap();
+    assert!(head.len() == 64 && head.bytes().all(|byte| byte.is_ascii_hexdigit()), "{head}");
     assert_eq!(fs::read_dir(desk.path("images")).unwrap().count(), 4);
 }
 

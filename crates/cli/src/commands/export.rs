@@ -1,6 +1,7 @@
 //! `export`: a signed bundle, JSON, or the engines' images.
 
 use crate::bundle_file::{export_all, write_atomically};
+use crate::commands::described;
 use crate::output::{bytes, line, things};
 use crate::workspace::{Workspace, choose, open_book};
 use crate::{Context, Outcome};
@@ -17,7 +18,7 @@ pub(crate) struct Options {
     /// Write all change sets, and the records of who may do what, as one file of signed bundles
     #[arg(long, value_name = "FILE", group = "form")]
     signed: Option<PathBuf>,
-    /// Write the documents' states as a JSON array; - is standard output
+    /// Write the documents' states as a JSON array, each with its digest and heads; - is standard output
     #[arg(long, value_name = "FILE", group = "form")]
     state: Option<PathBuf>,
     /// Write each document's structure as KIND-ID.automerge into this folder
@@ -92,10 +93,8 @@ fn say(context: &Context, said: &[Json]) -> Outcome {
 
 fn state(workspace: &Workspace, key: &DocumentKey) -> anyhow::Result<Option<Json>> {
     let schema = workspace.book.kinds().kind(key.kind.as_str()).map(|kind| kind.schema());
-    Ok(workspace.partition.document(key, |document| {
-        let state = document_json(document, schema, Removed::Hide);
-        json!({ "kind": key.kind.as_str(), "id": key.id.to_uuid(), "digest": document.digest().to_string(), "state": state })
-    })?)
+    let tell = |document: &mut Document| described(document, document_json(document, schema, Removed::Hide));
+    workspace.partition.document(key, tell)?.transpose()
 }
 
 fn images(

@@ -25,8 +25,9 @@ pub(crate) mod verify;
 
 use anyhow::{anyhow, bail};
 use changeset::{ChangeSetId, Value};
-use crdt::{Json, Rule, Standing, Timestamp, value_json};
+use crdt::{Document, Json, Rule, Standing, Timestamp, value_json};
 use fieldbook::access::limits::NO_END;
+use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A value for people, on one line.
@@ -99,6 +100,18 @@ pub(crate) fn standing(standing: &Standing) -> String {
         Standing::PendingValue => "waits: a value is missing".to_owned(),
         other => format!("{other:?}"),
     }
+}
+
+/// A document's state with what tells whether another program has the same: the change sets that nothing follows, and the
+/// heads that its Automerge image has.
+pub(crate) fn described(document: &mut Document, state: Json) -> anyhow::Result<Json> {
+    let hex = |head: [u8; 32]| head.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let automerge_heads: Vec<String> = document.automerge_heads()?.into_iter().map(hex).collect();
+    let heads: Vec<String> = document.counted_heads().iter().map(ChangeSetId::to_string).collect();
+    Ok(json!({
+        "kind": document.key().kind.as_str(), "id": document.key().id.to_uuid(), "digest": document.digest().to_string(),
+        "heads": heads, "automerge_heads": automerge_heads, "state": state,
+    }))
 }
 
 pub(crate) fn rule_code(rule: Rule) -> &'static str {

@@ -1,12 +1,12 @@
 //! `show`: one document.
 
+use crate::commands::described;
 use crate::output::{line, things};
 use crate::workspace::Workspace;
 use crate::{Context, Outcome};
 use anyhow::{anyhow, bail};
 use changeset::ChangeSetId;
 use crdt::{Document, Json, Removed, State, document_json};
-use serde_json::json;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
@@ -27,12 +27,12 @@ pub(crate) fn run(context: &Context, options: &Options) -> Outcome {
     shown.ok_or_else(|| anyhow!("{key} has nothing in it"))?
 }
 
-fn show(context: &Context, options: &Options, workspace: &Workspace, document: &Document) -> Outcome {
+fn show(context: &Context, options: &Options, workspace: &Workspace, document: &mut Document) -> Outcome {
     let schema = workspace.book.kinds().kind(document.key().kind.as_str()).map(|kind| kind.schema());
     let removed = if options.removed { Removed::Show } else { Removed::Hide };
     let earlier;
     let state: &dyn State = if options.at.is_empty() {
-        document
+        &*document
     } else {
         let heads: anyhow::Result<Vec<ChangeSetId>> = options.at.iter().map(|id| find_change(document, id)).collect();
         earlier = document.at(&heads?).map_err(|id| anyhow!("{id} is not in this document"))?;
@@ -40,10 +40,7 @@ fn show(context: &Context, options: &Options, workspace: &Workspace, document: &
     };
     let shown = document_json(state, schema, removed);
     if context.json {
-        crate::output::json(&json!({
-            "kind": document.key().kind.as_str(), "id": document.key().id.to_uuid(), "state": shown,
-            "digest": document.digest().to_string(),
-        }))?;
+        crate::output::json(&described(document, shown)?)?;
         return Ok(true);
     }
     line(&format!("{}", document.key()))?;

@@ -30,7 +30,8 @@ pub(crate) struct Options {
     /// Make it read what this file reads
     #[arg(long, value_name = "FILE", group = "change")]
     set_file: Option<PathBuf>,
-    /// Take in a Yjs update (version 1) that an editor made on the exported state of this document
+    /// Take in a Yjs update (version 1) that one editor made on the exported texts of this document, once: it becomes this
+    /// device's own work, so the editor goes on from a new export
     #[arg(long, value_name = "FILE", group = "change")]
     yjs_update: Option<PathBuf>,
 }

@@ -2,15 +2,15 @@
 //!
 //! Each transaction of the concurrent trace is typed in exactly the text that its author saw. A device that syncs both
 //! gives and takes all there is, and the people of the trace saw each other's words later than they were written: so a
-//! device that gives takes nothing, as one whose disk is full, and what it takes comes over a line that holds back what was
-//! not seen yet. `FIELDBOOK_TRACE` says how many transactions are typed; all are too
+//! device gives over a line that holds back what the other has not seen yet, and takes nothing meanwhile, as one whose disk
+//! is full. `FIELDBOOK_TRACE` says how many transactions are typed; all are too
 //! many for a test that runs often.
 
 use crate::driver::{notes, order, say, text};
 use crate::support::{App, Desk, PATIENCE, RelayProcess, office};
 use crate::wire::{Hand, PAGE, Proxy, Way};
 use fieldbook::changeset::LogPage;
-use fieldbook::{Edits, Fieldbook, Reached, Settings};
+use fieldbook::{Edits, Fieldbook, Reached, Saved, Settings};
 use std::io::BufRead;
 use std::process::Command;
 use std::sync::Arc;
@@ -70,21 +70,21 @@ fn pasts(txns: &[Txn]) -> Vec<[usize; 2]> {
     pasts
 }
 
-/// A line that carries so many entries to a device and then nothing, and from it nothing from the first page on.
+/// A line that carries so many entries from a device, and then nothing more from it.
 fn slow_line(allowed: Arc<AtomicUsize>) -> Hand {
-    let held = [AtomicBool::new(false), AtomicBool::new(false)];
+    let is_held = AtomicBool::new(false);
     Arc::new(move |way, frame: Vec<u8>| {
-        let held = &held[usize::from(way == Way::ToDevice)];
-        if frame[0] == PAGE {
+        if way == Way::ToDevice {
+            return Some(frame);
+        }
+        if frame[0] == PAGE && !is_held.load(Ordering::SeqCst) {
             let count = LogPage::from_bytes(&frame).unwrap().count as usize;
-            let left = allowed.load(Ordering::SeqCst);
-            if way == Way::ToRelay || left < count {
-                held.store(true, Ordering::SeqCst);
-            } else if !held.load(Ordering::SeqCst) {
-                allowed.store(left - count, Ordering::SeqCst);
+            match allowed.load(Ordering::SeqCst).checked_sub(count) {
+                Some(left) => allowed.store(left, Ordering::SeqCst),
+                None => is_held.store(true, Ordering::SeqCst),
             }
         }
-        (!held.load(Ordering::SeqCst)).then_some(frame)
+        (!is_held.load(Ordering::SeqCst)).then_some(frame)
     })
 }
 
@@ -93,45 +93,27 @@ fn slow_line(allowed: Arc<AtomicUsize>) -> Hand {
 enum Step {
     /// Types a transaction.
     Type(usize),
-    /// Gives the relay all it has: so many of its own.
-    Push(usize),
-    /// Takes what the relay has: so many of the other's.
+    /// Takes so many of the other's.
     Pull(usize),
 }
 
-/// The steps of both devices: each pulls exactly what its next transaction had in its past, and pushes at exactly the places
-/// where the other pulls.
+/// The steps of both devices: each pulls exactly what its next transaction had in its past.
 fn steps(txns: &[Txn]) -> [Vec<Step>; 2] {
     let pasts = pasts(txns);
-    let mut pulls: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
-    let mut seen = [0; 2];
-    for (txn, past) in txns.iter().zip(&pasts) {
-        if past[1 - txn.agent] > seen[txn.agent] {
-            seen[txn.agent] = past[1 - txn.agent];
-            pulls[txn.agent].push(seen[txn.agent]);
-        }
-    }
     [0, 1].map(|agent| {
         let (mut steps, mut done, mut seen) = (Vec::new(), 0, 0);
-        for (number, (txn, past)) in txns.iter().zip(&pasts).enumerate().filter(|(_, (txn, _))| txn.agent == agent) {
+        for (number, past) in pasts.iter().enumerate().filter(|(number, _)| txns[*number].agent == agent) {
             if past[1 - agent] > seen {
                 seen = past[1 - agent];
                 steps.push(Step::Pull(seen));
             }
             assert_eq!(past[agent], done, "an agent's own previous transaction is in the past of its next");
             steps.push(Step::Type(number));
-            let _ = txn;
             done += 1;
-            if pulls[1 - agent].contains(&done) {
-                steps.push(Step::Push(done));
-            }
         }
-        let count = |agent: usize| txns.iter().filter(|txn| txn.agent == agent).count();
-        if steps.last() != Some(&Step::Push(done)) {
-            steps.push(Step::Push(done));
-        }
-        if seen < count(1 - agent) {
-            steps.push(Step::Pull(count(1 - agent)));
+        let others = txns.iter().filter(|txn| txn.agent != agent).count();
+        if seen < others {
+            steps.push(Step::Pull(others));
         }
         steps
     })
@@ -142,8 +124,8 @@ struct Pair {
     desk: Desk,
     relay: RelayProcess,
     apps: [App; 2],
-    /// Carries pages to the device only, and to each only so many entries as it may have now.
-    down: [Proxy; 2],
+    /// Carries from each device so many of its entries as the other may have now.
+    up: [Proxy; 2],
     allowed: [Arc<AtomicUsize>; 2],
 }
 
@@ -156,11 +138,11 @@ impl Pair {
         desk.converge(&["ana", "ben"], &relay);
         let apps = ["ana", "ben"].map(|name| App::start(&["type", desk.store(name).to_str().unwrap()]));
         let allowed: [Arc<AtomicUsize>; 2] = Default::default();
-        let down = allowed.each_ref().map(|allowed| {
+        let up = allowed.each_ref().map(|allowed| {
             let allowed = Arc::clone(allowed);
             Proxy::with(&relay.url, move || slow_line(Arc::clone(&allowed)))
         });
-        Self { desk, relay, apps, down, allowed }
+        Self { desk, relay, apps, up, allowed }
     }
 
     /// Both devices' texts, which are equal.
@@ -188,31 +170,27 @@ fn a_text_that_two_people_wrote_at_once_is_typed_by_two_devices_through_a_relay(
     txns.truncate(at_most(1_200));
     let steps = steps(&txns);
     let mut pair = Pair::new();
-    let (mut next, mut pushed, mut pulled, mut typed) = ([0_usize; 2], [0; 2], [0; 2], [0; 2]);
-    let mut met = 0;
+    let (mut next, mut pulled, mut typed, mut met) = ([0_usize; 2], [0; 2], [0; 2], 0);
     while (0..2).any(|device| next[device] < steps[device].len()) {
         let mut is_stuck = true;
         for device in [0, 1] {
             let other = 1 - device;
             while let Some(step) = steps[device].get(next[device]) {
-                let app = &mut pair.apps[device];
                 match *step {
                     Step::Type(number) => {
-                        app.tell(&serde_json::to_string(&txns[number].patches).unwrap());
+                        pair.apps[device].tell(&serde_json::to_string(&txns[number].patches).unwrap());
                         typed[device] += 1;
                     }
-                    Step::Push(count) => {
-                        app.tell(&format!("expect {}", typed[device] + pulled[device]));
-                        app.tell(&format!("push {}", pair.relay.url));
-                        app.hears("pushed");
-                        (pushed[device], met) = (count, met + 1);
-                    }
-                    Step::Pull(count) if pushed[other] < count => break,
+                    Step::Pull(count) if typed[other] < count => break,
                     Step::Pull(count) => {
-                        // More may be there, which its author had not seen yet.
-                        pair.allowed[device].store(count - pulled[device], Ordering::SeqCst);
-                        app.tell(&format!("pull {} {}", pair.down[device].url, typed[device] + count));
-                        app.hears("pulled");
+                        // More may be typed there, which was not seen yet when the next was typed here.
+                        pair.allowed[other].store(count - pulled[device], Ordering::SeqCst);
+                        pair.apps[other].tell(&format!("push {} {count}", pair.up[other].url));
+                        pair.apps[other].hears("pushed");
+                        // What it has itself is not for the other yet.
+                        pair.allowed[device].store(0, Ordering::SeqCst);
+                        pair.apps[device].tell(&format!("pull {} {}", pair.up[device].url, typed[device] + count));
+                        pair.apps[device].hears("pulled");
                         (pulled[device], met) = (count, met + 1);
                     }
                 }
@@ -240,7 +218,7 @@ fn a_long_text_is_typed_by_two_devices_in_turns() {
     let (all, count) = (patches.len(), at_most(12_000).min(patches.len()));
     let mut pair = Pair::new();
     let mut wanted: Vec<char> = Vec::new();
-    let (mut typed, mut turns) = (0, 0);
+    let (mut typed, mut turns, mut own) = (0, 0, [0; 2]);
     for turn in patches[..count].chunks(1_000) {
         let (device, url) = (turns % 2, pair.relay.url.clone());
         for some in turn.chunks(20) {
@@ -250,7 +228,8 @@ fn a_long_text_is_typed_by_two_devices_in_turns() {
                 wanted.splice(*position..*position + *deleted, inserted.chars());
             }
         }
-        pair.apps[device].tell(&format!("push {url}"));
+        own[device] += turn.len().div_ceil(20);
+        pair.apps[device].tell(&format!("push {url} {}", own[device]));
         pair.apps[device].hears("pushed");
         pair.apps[1 - device].tell(&format!("pull {url} {typed}"));
         pair.apps[1 - device].hears("pulled");
@@ -270,23 +249,25 @@ pub(crate) fn type_trace(store: &str) {
     let is_full = Arc::new(AtomicBool::new(false));
     let mut settings = Settings::new().unwrap();
     settings.replica.policy.free_disk_min = 1;
+    // One change set in a page, so that the line can be cut between any two.
+    settings.storage.merge_when_idle = false;
     let free = Arc::clone(&is_full);
     settings.replica.policy.free_disk = Some(Arc::new(move || Some(u64::from(!free.load(Ordering::SeqCst)))));
     let book = Fieldbook::open(store, settings).unwrap();
     let (order, partition) = (order(&book), book.partition(&office()).unwrap());
     let entries = || partition.read(|documents| documents.log().entries().len()).unwrap();
     let base = entries();
-    let mut last = None;
+    let mut own: Vec<Saved> = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            ["expect", count] => assert_eq!(entries() - base, count.parse::<usize>().unwrap()),
-            ["push", url] => {
+            ["push", url, count] => {
                 is_full.store(true, Ordering::SeqCst);
-                if let Some(saved) = &last {
-                    let _link = book.connect(url).unwrap();
-                    book.wait_blocking(saved, Reached::Relay, PATIENCE).unwrap();
+                let saved: &Saved = &own[count.parse::<usize>().unwrap() - 1];
+                let link = book.connect(url).unwrap();
+                if let Err(error) = book.wait_blocking(saved, Reached::Relay, PATIENCE / 3) {
+                    panic!("{error}: {:?}, {count} of {}", link.connectivity().now(), own.len());
                 }
                 say("pushed");
             }
@@ -321,7 +302,7 @@ pub(crate) fn type_trace(store: &str) {
                     }
                     Ok(())
                 });
-                last = saved.unwrap().or(last);
+                own.push(saved.unwrap().expect("every transaction changes something"));
             }
         }
     }
