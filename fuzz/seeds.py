@@ -88,7 +88,7 @@ def sync(vectors):
     def say(*items):
         return record(1, cbor(list(items)))
 
-    site = "harbour-7"
+    site = vectors["partition"]
     answered = record(3, b"\0\0")
     end = ["x:" + "01" * 8, 40, "x:" + "08" * 32]
     opened = say([0, site, end, None, True]) + record(3, bytes((0, 2, 0, 0, 0)))
@@ -97,9 +97,8 @@ def sync(vectors):
     write("sync", "handshake", b"\0" + raw)
     for message in vectors["messages"]:
         name = message["name"].replace(", ", "-").replace(" ", "-")
-        item = [site if part == vectors["partition"] else part for part in message["item"]]
-        write("sync", f"message-{name}", b"\1" + say(item) + answered)
-        write("sync", f"opened-{name}", b"\1" + opened + say(item) + answered * 2)
+        write("sync", f"message-{name}", b"\1" + say(message["item"]) + answered)
+        write("sync", f"opened-{name}", b"\1" + opened + say(message["item"]) + answered * 2)
     tips = say([3, site, "x:6100000200"]) + record(3, bytes((0, 0, 9)))
     tip = ["x:" + "06" * 32, 3, "x:" + "07" * 32]
     have = say([5, site, [tip], True]) + record(3, bytes((0, 0, 1, 4, 2)))
@@ -108,9 +107,30 @@ def sync(vectors):
     talk = opened + tips + say([4, site, [], True]) + have + want + lines
     talk += say([8, site]) + say([9, site]) + say([10, site]) + answered * 3 + record(5, b"\x20")
     write("sync", "comparison", b"\1" + talk)
-    empty = say([0, site, ["x:" + "01" * 8, 0, "x:" + "08" * 32], None, True]) + record(3, bytes((0, 2, 0, 0, 0)))
-    pages = answered + record(8, bytes((0, 4))) + answered + record(8, bytes((4, 1))) + record(3, bytes((0, 0, 253, 0)))
-    write("sync", "pages", b"\1" + empty + pages + record(5, b"\x20") + record(6, b"\0") + record(7, b""))
+
+    # Typed messages, as `arbitrary` reads them: a choice among some is a number of four bytes.
+    def choice(number, of):
+        return (-(-number * 2**32 // of)).to_bytes(4, "little")
+
+    def known(number):
+        return choice(0, 4) + bytes((number,))
+
+    def typed(number, *fields):
+        return record(9, b"\1" + choice(number, 21) + b"".join(fields))
+
+    # Cursors by number: 0 our end, 2 our first page's, 7 the peer's end; see `CONTENT` of the target.
+    answers, later = record(14, b"\x0f"), record(15, b"")
+    pages = b"".join(record(13, choice(0, 3) + bytes((0, number))) + answers for number in range(3))
+    receipts = b"".join(record(12, b"\0" + known(number) + bytes(17)) for number in (2, 0))
+    fits = typed(0, b"\0", known(7), b"\1", known(2), b"\1") + answers
+    strange = typed(0, b"\0", known(7), b"\0", b"\1") + answers
+    comparing = typed(3, b"\0", choice(0, 2), b"\0") + answers + typed(3, b"\0", choice(0, 2), b"\1") + answers
+    lines = record(11, b"\0\0" + choice(1, 4) + b"\0\x09") + answers
+    ends = b"".join(typed(code, b"\0") + answers for code in (8, 9, 10))
+    write("sync", "streaming", b"\1" + fits + pages + receipts + record(16, b"\0") + answers + later * 2)
+    write("sync", "meeting", b"\1" + strange + comparing + lines + ends + pages + later * 2)
+    opened = typed(1, b"\0", b"\1", known(7), choice(1, 3), b"\0\1") + answers
+    write("sync", "calling", b"\3" + record(7, b"\0") + answers + opened + comparing + lines + ends + pages + later)
 
 
 def page(vectors, refused):
@@ -124,11 +144,25 @@ def page(vectors, refused):
         write("page", f"refused{number}.{case['form']}", bytes.fromhex(case["hex"]))
 
 
-def history():
-    # Any bytes are a history; these only save the fuzzer the way to long ones.
+def anything():
+    # Any bytes are a history, a plan or a harm; these only save the fuzzer the way to long ones.
     source = random.Random(1)
-    for number, length in enumerate((60, 200, 400, 800, 1600)):
-        write("history", f"random{number}", source.randbytes(length))
+    for target in ("history", "access", "config", "store"):
+        for number, length in enumerate((60, 200, 400, 800, 1600)):
+            write(target, f"random{number}", source.randbytes(length))
+
+
+def frames(vectors):
+    """Control messages, receipts, pages and the handshake, as they stand in frames."""
+    for name in ("hello", "welcome", "proof"):
+        write("frames", name, bytes.fromhex(vectors["handshake"][name]))
+    write("frames", "refusal", bytes.fromhex(vectors["refusal"]["frame"]))
+    write("frames", "receipt", bytes.fromhex(vectors["receipt"]["bytes"]))
+    write("frames", "page", bytes.fromhex(vectors["page"]["bytes"]))
+    for message in vectors["messages"]:
+        write("frames", message["name"].replace(", ", "-").replace(" ", "-"), bytes.fromhex(message["bytes"]))
+    for number, case in enumerate(vectors["refused"][::4]):
+        write("frames", f"refused{number}", bytes.fromhex(case["hex"]))
 
 
 def imports():
@@ -143,10 +177,12 @@ def main():
     refused = json.loads((VECTORS / "refused.json").read_text())
     header_body(vectors, refused)
     page(vectors, refused)
-    sync(json.loads((VECTORS / "sync.json").read_text()))
+    conversation = json.loads((VECTORS / "sync.json").read_text())
+    sync(conversation)
+    frames(conversation)
     for name, data in YJS.items():
         write("yjs", name, bytes.fromhex(data))
-    history()
+    anything()
     imports()
 
 

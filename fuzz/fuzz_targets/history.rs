@@ -8,7 +8,7 @@
 //! holds goes through pages and comes back; and nothing that can be read of a document panics.
 
 use automerge::{Automerge, ROOT, ReadDoc, ScalarValue};
-use changeset::{Log, MemoryLog, Value, Verified, decode_page, encode_page};
+use changeset::{MemoryLog, Value, Verified, decode_page, encode_page};
 use crdt::{CursorSide, Digest, Document, Judgement, Partition, SnapshotUse, State};
 use fieldbook_fuzz::history::{History, Plan, empty};
 use fieldbook_fuzz::{DEVICES, author, partition, workspace};
@@ -145,7 +145,7 @@ fn paged(straight: &Partition, plan: &Plan) {
         assert_eq!(read, part);
         for entry in read {
             assert!(log.push(entry.clone()));
-            assert_eq!(log.get(&entry.id()).as_ref(), Some(&entry));
+            assert_eq!(log.get(&entry.id()), Some(&entry));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the fuzz targets share: a workspace, its devices, and the actions that make a history.
 
+pub mod harm;
 pub mod history;
+pub mod messages;
 
 use changeset::{Author, Bundle, DeviceKey, Incarnation, MemoryLog, Partition, SeededEntropy, WorkspaceId};
 use std::sync::{Arc, LazyLock};
