@@ -915,7 +915,6 @@ MESSAGES: dict[int, list[Shape]] = {
     17: [],
     18: [many(MAX_KNOCKS, is_knock)],
     19: [is_any, text_of(MAX_TEXT_BYTES)],
-    20: [is_partition],
 }
 
 

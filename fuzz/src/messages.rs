@@ -67,7 +67,6 @@ pub enum AnyMessage {
     Skip { partition: u8, from: AnyCursor, to: AnyCursor },
     Refused { partition: u8, entries: Vec<(AnyTip, u8)>, many: Many },
     Busy { partition: u8, wait: u64 },
-    AskReceipt(u8),
     Ping,
     Pong,
     Knock { name: u8 },
@@ -237,7 +236,6 @@ impl Content {
             AnyMessage::Busy { partition, wait } => {
                 Message::Busy { partition: self.partition(*partition), retry_after_ms: *wait }
             }
-            AnyMessage::AskReceipt(partition) => Message::AskReceipt { partition: self.partition(*partition) },
             AnyMessage::Ping => Message::Ping,
             AnyMessage::Pong => Message::Pong,
             AnyMessage::Knock { name } => Message::Knock { name: text(*name, MAX_NAME_BYTES) },

@@ -347,8 +347,7 @@ impl Channel {
         match place {
             Place::AtEnd => {
                 self.go_on_from(own_end.position, 0);
-                self.ask_receipt(own_end.position, cx);
-                self.compare_unless(true, cx);
+                self.compare_unless(self.is_proven(own_end.position), cx);
             }
             // Beyond the end that we named, whatever the log has grown to since: the peer knows that it does not fit, too.
             Place::At(cursor) if cursor.log == own_end.log && cursor.position >= own_end.position => {
@@ -373,20 +372,16 @@ impl Channel {
     fn fits(&mut self, cursor: Cursor, fits: bool, cx: &mut Context<'_>) {
         if fits {
             self.go_on_from(cursor.position, 0);
-            self.ask_receipt(cursor.position, cx);
         } else {
             cx.out.event(Event::RolledBack { partition: self.partition.clone() });
         }
-        self.compare_unless(fits || !self.ours.readable, cx);
+        self.compare_unless(fits && self.is_proven(cursor.position) || !self.ours.readable, cx);
     }
 
-    /// The peer says that it holds our log up to here. If the receipt for that got lost with an earlier line, it is asked for:
-    /// only what a receipt proves is called synced.
-    fn ask_receipt(&mut self, position: u64, cx: &mut Context<'_>) {
-        if position > self.ours.receipted {
-            self.ours.awaits_receipt = true;
-            cx.out.message(Message::AskReceipt { partition: self.partition.clone() });
-        }
+    /// The peer says that it passed our log up to here. If the receipt for that got lost with an earlier line, what it refused
+    /// got lost too, and what was left to another relay it may not have: only a comparison shows what it holds.
+    fn is_proven(&self, position: u64) -> bool {
+        position <= self.ours.receipted || !self.ours.readable || changeset::planted("a place is taken for a receipt")
     }
 
     /// Pages go on behind `position`; up to `offer_until` nothing is left out, because the peer lost or never had even
@@ -398,8 +393,8 @@ impl Channel {
         self.ours.offer_until = offer_until;
     }
 
-    fn compare_unless(&mut self, our_place_fits: bool, cx: &mut Context<'_>) {
-        if !(our_place_fits && self.comparison.their_place_fits) {
+    fn compare_unless(&mut self, is_our_place_good: bool, cx: &mut Context<'_>) {
+        if !(is_our_place_good && self.comparison.their_place_fits) {
             // Nothing is sent until both know what the other holds.
             self.ours.may_send = false;
             self.compare(cx);

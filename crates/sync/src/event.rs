@@ -72,7 +72,8 @@ pub enum Event {
         /// Where.
         partition: Partition,
     },
-    /// The peer's log does not have our place in it any more: it was restored from a copy.
+    /// The peer's log does not have our place in it any more, or it compares all though it has: it was restored from a copy,
+    /// or what it was told got lost with a line.
     PeerRolledBack {
         /// Where.
         partition: Partition,

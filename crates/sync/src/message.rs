@@ -157,11 +157,6 @@ pub enum Message {
         /// How long to wait, in milliseconds.
         retry_after_ms: u64,
     },
-    /// The sender holds no receipt for all that the receiver's place says: it got lost with the line. Acknowledge anew.
-    AskReceipt {
-        /// Where.
-        partition: Partition,
-    },
     /// Is anybody there?
     Ping,
     /// Yes.
@@ -293,7 +288,6 @@ impl Message {
                 head(out, 3, 13, partition);
                 out.uint(*retry_after_ms);
             }
-            Self::AskReceipt { partition } => head(out, 2, 20, partition),
             Self::Ping => write_bare(out, 14),
             Self::Pong => write_bare(out, 15),
             Self::Knock { name } => {
@@ -333,7 +327,7 @@ impl Message {
         let code = reader.uint(u64::MAX)?;
         let wanted = match code {
             14 | 15 | 17 => 1,
-            8..=10 | 16 | 18 | 20 => 2,
+            8..=10 | 16 | 18 => 2,
             3 | 6 | 12 | 13 | 19 => 3,
             2 | 4 | 5 | 7 => 4,
             0 | 11 => 5,
@@ -395,7 +389,6 @@ impl Message {
                 position: reader.uint(u64::MAX)?,
                 hash: RunningHash::from_bytes(reader.fixed()?),
             },
-            20 => Self::AskReceipt { partition },
             12 => Self::Refused { partition, entries: list(reader, MAX_REFUSED, read_refused)? },
             // The caller admits no other code.
             _ => Self::Busy { partition, retry_after_ms: reader.uint(u64::MAX)? },

@@ -334,7 +334,6 @@ impl Session {
                 let log = channel.peer_log().ok_or(SessionError::Protocol("a skip in a log that is not open"))?;
                 channel.handle_skip(from, Cursor { log, position, hash }, cx)
             }),
-            Message::AskReceipt { partition } => self.on_channel(&partition, now, Channel::handle_ask_receipt),
             Message::Refused { partition, entries } => {
                 self.on_channel(&partition, now, |channel, cx| channel.handle_refused(entries, cx))
             }

@@ -189,7 +189,8 @@ pub enum Response {
         /// Whether the peer may read our log, whoever asked for it to be opened.
         read: bool,
         /// Up to where in our log, as it is, a receipt of the peer is held. What stands right behind it and came from this
-        /// peer counts as receipted: it needs no proof that the peer has what it gave.
+        /// peer counts as receipted: it needs no proof that the peer has what it gave. If the peer's place is beyond, what it
+        /// holds is compared.
         receipted: u64,
     },
     /// To [`Request::Open`].

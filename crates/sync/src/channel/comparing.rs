@@ -1,4 +1,4 @@
-//! Bringing two sides together whose places do not fit.
+//! Bringing two sides together whose places do not fit, or are not proven by a receipt.
 //!
 //! The asker of the partition begins. Both learn which tips the other has and they lack, ask for the lines that lead to
 //! them, a few at a time, and take them as runs. When a side holds all that the other's log had when the partition was
@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 pub(super) struct Comparison {
     /// For the asker: our place in the peer's log fits, or nothing is to be found there.
     pub(super) their_place_fits: bool,
-    /// For the other side: a comparison now says that our place was not in the peer's log.
+    /// For the other side: our place is in the peer's log, as far as was seen; a comparison says that it may not be.
     pub(super) is_unexpected: bool,
     has_begun: bool,
     state: Option<Reconcile>,

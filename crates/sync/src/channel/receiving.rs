@@ -158,16 +158,6 @@ impl Channel {
         }
     }
 
-    /// The peer holds no receipt for what is durable here.
-    pub(crate) fn handle_ask_receipt(&mut self, cx: &mut Context<'_>) -> Result<(), SessionError> {
-        self.needs_open()?;
-        if self.theirs.place.is_some() {
-            self.theirs.ack_at = Some(cx.now);
-            cx.out.look_again();
-        }
-        Ok(())
-    }
-
     pub(crate) fn handle_skip(&mut self, from: u64, to: Cursor, cx: &mut Context<'_>) -> Result<(), SessionError> {
         self.needs_open()?;
         if to.position <= self.theirs.expected {

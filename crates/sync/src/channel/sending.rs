@@ -36,7 +36,7 @@ pub(super) struct Ours {
     pub(super) confirmed: u64,
     /// Up to where a receipt was held when the partition was opened.
     pub(super) receipted: u64,
-    /// A receipt must come before the two are level: the one for what the peer had already, or for a comparison.
+    /// A receipt must come before the two are level: the one for a comparison.
     pub(super) awaits_receipt: bool,
     /// What was sent and is not acknowledged.
     flight: VecDeque<Sent>,
