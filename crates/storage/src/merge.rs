@@ -8,7 +8,7 @@ use crate::maintain::{MergeLimits, Merged};
 use crate::model::{LogKey, Source, StoredPage};
 use crate::pages;
 use changeset::limits::MAX_PAGE_ENTRIES;
-use changeset::{Signer, Verified};
+use changeset::{LogIncarnation, Signer, Verified};
 use std::sync::Mutex;
 
 /// Neighbours that become one page.
@@ -21,15 +21,82 @@ struct Run {
 /// How many rows are read at a time.
 const ROWS: usize = 64;
 
-/// Merges the next run of small pages, if there is one. With `full_only` what could still grow is left alone, so that
-/// each entry is written again once. Gives whether there may be more to do.
+/// How far the small pages of a log were counted, so that none is read twice before there are enough for a merge.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    log: LogIncarnation,
+    /// Where merging stood when counting began.
+    merged: u64,
+    /// The position behind what was counted.
+    next: u64,
+    sum: Sum,
+}
+
+impl Counted {
+    fn new(record: &LogRecord) -> Self {
+        Self { log: record.end.log, merged: record.merged, next: record.merged, sum: Sum::default() }
+    }
+
+    fn is_of(&self, record: &LogRecord) -> bool {
+        (self.log, self.merged) == (record.end.log, record.merged)
+    }
+
+    /// Counts on, up to the page with which there is enough for a full one. Gives whether there is.
+    fn is_full(&mut self, index: &Index<'_>, record: &LogRecord, limits: &MergeLimits) -> Result<bool, StorageError> {
+        let last = record.end.position.saturating_sub(limits.keep);
+        while self.next < last {
+            // No page is empty: no more of them than entries are left to count.
+            let most = usize::try_from(last - self.next).unwrap_or(ROWS).min(ROWS);
+            let rows = pages::rows_from(index, self.next, most)?;
+            if rows.is_empty() {
+                return Ok(false);
+            }
+            for row in rows {
+                let page = pages::read_row(index, &row)?;
+                if page.end.position > last {
+                    return Ok(false);
+                }
+                if self.sum.is_full_before(&page, limits) {
+                    return Ok(true);
+                }
+                self.sum.add(&page);
+                self.next = page.end.position;
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What some neighbours hold together.
+#[derive(Debug, Default)]
+struct Sum {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    /// Whether a page does not fit any more.
+    fn is_full_before(&self, page: &StoredPage, limits: &MergeLimits) -> bool {
+        let most = limits.entries.min(MAX_PAGE_ENTRIES as u64);
+        let (entries, bytes) = (page.end.position - page.first, page.frame.len() as u64);
+        self.entries > 0 && (self.entries + entries > most || self.bytes + bytes > limits.bytes)
+    }
+
+    fn add(&mut self, page: &StoredPage) {
+        self.entries += page.end.position - page.first;
+        self.bytes += page.frame.len() as u64;
+    }
+}
+
+/// Merges the next run of small pages, if there is a full one: what could still grow is left alone, so that each entry is
+/// written again once. `counted` is what the last call left. Gives whether there may be more to do.
 pub(crate) fn step(
     backend: &dyn Backend,
     signer: &dyn Signer,
     names: &Mutex<Names>,
     log: &LogKey,
     limits: &MergeLimits,
-    full_only: bool,
+    counted: &mut Option<Counted>,
 ) -> Result<bool, StorageError> {
     // Looked for in a snapshot first: where there is nothing to do nothing is written.
     let mut merged = Merged::default();
@@ -37,12 +104,17 @@ pub(crate) fn step(
         let read = backend.read()?;
         let Some((number, record)) = log_record::find(&*read, log)? else { return Ok(false) };
         let index = Index { read: &*read, number, log, names };
-        next(&index, &record, record.merged, limits, full_only)?.is_some()
+        let so_far = match counted.take().filter(|counted| counted.is_of(&record)) {
+            Some(so_far) => counted.insert(so_far),
+            None => counted.insert(Counted::new(&record)),
+        };
+        so_far.is_full(&index, &record, limits)?
     };
     if !more {
         return Ok(false);
     }
-    backend.write(&mut |write| merge_next(write, signer, names, log, limits, full_only, 0, &mut merged).map(|_| ()))?;
+    *counted = None;
+    backend.write(&mut |write| merge_next(write, signer, names, log, limits, true, 0, &mut merged).map(|_| ()))?;
     Ok(true)
 }
 
@@ -122,10 +194,9 @@ fn next(
     limits: &MergeLimits,
     full_only: bool,
 ) -> Result<Option<Run>, StorageError> {
-    let most = limits.entries.min(MAX_PAGE_ENTRIES as u64);
     let last = record.end.position.saturating_sub(if full_only { limits.keep } else { 0 });
     let mut run: Vec<StoredPage> = Vec::new();
-    let (mut entries, mut bytes, mut next) = (0, 0, from);
+    let (mut sum, mut next) = (Sum::default(), from);
     loop {
         let rows = pages::rows_from(index, next, ROWS)?;
         let read = rows.len();
@@ -135,17 +206,15 @@ fn next(
             if page.end.position > last {
                 break;
             }
-            let (more, longer) = (page.end.position - page.first, page.frame.len() as u64);
-            if !run.is_empty() && (entries + more > most || bytes + longer > limits.bytes) {
+            if sum.is_full_before(&page, limits) {
                 if full_only || run.len() >= limits.pages.max(2) {
                     return Ok(Some(Run { pages: run, is_full: true }));
                 }
                 run.clear();
-                (entries, bytes) = (0, 0);
+                sum = Sum::default();
             }
+            sum.add(&page);
             run.push(page);
-            entries += more;
-            bytes += longer;
         }
         if read < ROWS || next > last {
             break;

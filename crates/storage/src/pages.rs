@@ -89,7 +89,8 @@ pub(crate) fn rows_from(index: &Index<'_>, first: u64, limit: usize) -> Result<V
     index.read.scan(Table::Pages, Bound::Included(&from), to, Order::Forward, limit)
 }
 
-/// The entries of a page. No signature is checked again: the row's check stands for that.
+/// The entries of a page. No signature is checked again: the row's check stands for the page, and the running hash for what
+/// the page refers to, which comes from rows that have no check.
 pub(crate) fn entries(index: &Index<'_>, page: &StoredPage) -> Result<Vec<Verified>, StorageError> {
     let damage = |what| index.damage(Table::Pages, Some(page.first), what);
     let frame = LogPage::from_bytes(&page.frame).map_err(|_| damage("a page is not in its form"))?;
@@ -100,6 +101,13 @@ pub(crate) fn entries(index: &Index<'_>, page: &StoredPage) -> Result<Vec<Verifi
     let entries = log.finish(read)?.danger_trust();
     if entries.len() as u64 != page.end.position - page.first {
         return Err(damage("a page has another number of entries than it says"));
+    }
+    let start = match page.first.checked_sub(1) {
+        None => RunningHash::start(&index.log.workspace, &index.log.partition, &page.end.log),
+        Some(last) => at(index, last)?.end.hash,
+    };
+    if entries.iter().fold(start, |hash, entry| hash.then(&entry.id())) != page.end.hash {
+        return Err(damage("a page gives other entries than its running hash says: what it refers to is damaged"));
     }
     Ok(entries)
 }

@@ -12,7 +12,7 @@ use crate::model::LogKey;
 use crate::options::Options;
 use changeset::Signer;
 use core::fmt;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub(crate) type Listener = Arc<dyn Fn(&LogKey, &Appended) + Send + Sync>;
@@ -53,6 +53,7 @@ struct Queue {
 struct Desk {
     names: Mutex<Names>,
     to_merge: BTreeSet<LogKey>,
+    counted: BTreeMap<LogKey, Option<merge::Counted>>,
 }
 
 struct Job {
@@ -190,7 +191,8 @@ impl Shared {
         } else if let Some(log) = desk.to_merge.pop_first() {
             // One page at a time, so that nobody waits long. What fails here is tried again with the next commit.
             let limits = MergeLimits::default();
-            if let Ok(true) = merge::step(&*self.backend, &*self.signer, &self.names, &log, &limits, true) {
+            let counted = desk.counted.entry(log.clone()).or_default();
+            if let Ok(true) = merge::step(&*self.backend, &*self.signer, &self.names, &log, &limits, counted) {
                 desk.to_merge.insert(log);
             }
         }

@@ -125,6 +125,37 @@ fn damage_in_any_table_is_found_and_never_panics() {
     }
 }
 
+/// Pages refer to earlier ones through rows of the index, which have no check of their own. What such a row gave was taken for
+/// what was written: an entry by another author, or on other parents.
+#[test]
+fn damage_of_the_index_never_gives_an_entry_that_nobody_wrote() {
+    let backend = MemoryBackend::new();
+    let mut author = author(1);
+    let written = {
+        let store = Store::with_backend(Arc::new(backend.clone()), options()).unwrap();
+        let pages: Vec<Vec<Verified>> = (0..3).map(|_| run(&mut author, 3)).collect();
+        pages.iter().for_each(|page| drop(append(&store, page)));
+        pages.concat()
+    };
+    let mut refused = 0;
+    for table in [Table::Names, Table::Entries, Table::Ids, Table::Chains] {
+        for (key, value) in rows(&backend, table) {
+            for bit in 0..value.len() * 8 {
+                let damaged = backend.copy();
+                let mut flipped = value.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                put(&damaged, table, &key, &flipped);
+                let store = Store::with_backend(Arc::new(damaged), options()).unwrap();
+                match store.view().unwrap().entries(&log(), 0..9) {
+                    Ok(read) => assert_eq!(read, written, "{table:?} {key:02x?}, bit {bit}"),
+                    Err(error) => refused += usize::from(!error.to_string().is_empty()),
+                }
+            }
+        }
+    }
+    assert!(refused > 100, "{refused} were refused");
+}
+
 fn stored_all(backend: &MemoryBackend) -> Vec<(Table, Vec<Row>)> {
     Table::ALL.into_iter().map(|table| (table, rows(backend, table))).collect()
 }

@@ -150,3 +150,41 @@ fn the_writer_merges_when_it_has_nothing_else_to_do() {
     assert_eq!(ids(&all(&store)), ids(&entries));
     assert_clean(&store);
 }
+
+/// Where each page begins.
+fn firsts(store: &Store) -> Vec<u64> {
+    let (view, mut firsts, mut at) = (store.view().unwrap(), Vec::new(), 0);
+    while let Some(page) = view.page_at(&log(), at).unwrap() {
+        firsts.push(page.first);
+        at = page.end.position;
+    }
+    firsts
+}
+
+/// A writer that looks after each commit whether enough came for a merge makes the pages that one makes which looks once,
+/// also after its log began anew.
+#[test]
+fn pages_are_the_same_however_often_the_writer_looks_for_small_ones() {
+    let mut with = options();
+    (with.merge_when_idle, with.is_stepped) = (true, true);
+    let [often, once] = [(); 2].map(|()| Store::in_memory(with.clone()).unwrap());
+    let (mut a, mut merges) = (author(1), 0);
+    for round in 0..700_u64 {
+        let entries = run(&mut a, usize::try_from(1 + round % 5).unwrap());
+        for store in [&often, &once] {
+            append(store, &entries);
+            if round == 350 {
+                store.redraw(storage::Redraw::RolledBack).unwrap();
+            }
+        }
+        let before = firsts(&often).len();
+        while often.step() {}
+        merges += usize::from(firsts(&often).len() < before);
+    }
+    assert!(merges >= 3, "{merges}");
+    assert!(firsts(&once).len() == 700);
+    while once.step() {}
+    assert_eq!(firsts(&often), firsts(&once));
+    assert_eq!(all(&often), all(&once));
+    assert_clean(&often);
+}

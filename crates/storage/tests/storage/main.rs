@@ -11,6 +11,8 @@ mod damage;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod failing;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod power;
