@@ -35,7 +35,8 @@ pub fn encode_page(entries: &[Verified], log: &impl Log) -> Result<Vec<u8>, Page
         return Err(PageError::TooLarge { limit: MAX_PAGE_ENTRIES });
     }
     let signed = choose_signatures(entries)?;
-    let mut writer = PageWriter { entries, log, index: HashMap::new(), tables: Tables::default() };
+    let (index, found) = (HashMap::new(), HashMap::new());
+    let mut writer = PageWriter { entries, log, index, tables: Tables::default(), found };
     let mut body = Writer::with_capacity(128 * entries.len());
     for (index, (entry, signature)) in entries.iter().zip(signed).enumerate() {
         writer.write(&mut body, index, entry, signature)?;
@@ -157,6 +158,8 @@ struct PageWriter<'a, L> {
     log: &'a L,
     index: HashMap<ChangeSetId, usize>,
     tables: Tables,
+    /// The documents of entries of the log that were searched: each is asked for once.
+    found: HashMap<(ActorPrefix, u64), Option<DocumentKey>>,
 }
 
 /// How far back an author's own chain is searched for an entry of the same document, to name the document by it.
@@ -174,6 +177,12 @@ impl<L: Log> PageWriter<'_, L> {
     /// Whether the short reference means this entry.
     fn is_short(&self, prefix: ActorPrefix, sequence: u64, id: &ChangeSetId) -> bool {
         self.log.find(prefix, sequence).is_some_and(|found| found.id == *id)
+    }
+
+    /// The document of an entry of the log.
+    fn document_at(&mut self, prefix: ActorPrefix, sequence: u64) -> Option<&DocumentKey> {
+        let find = || self.log.find(prefix, sequence).map(|found| found.document);
+        self.found.entry((prefix, sequence)).or_insert_with(find).as_ref()
     }
 
     fn write(
@@ -248,9 +257,8 @@ impl<L: Log> PageWriter<'_, L> {
         }
         if !self.tables.documents.numbers.contains_key(&header.document) {
             let from = header.sequence.saturating_sub(OWN_DOCUMENT_SEARCH).max(1);
-            let earlier = (from..header.sequence)
-                .rev()
-                .find(|sequence| self.log.find(own, *sequence).is_some_and(|found| found.document == header.document));
+            let is_of_it = |sequence: &u64| self.document_at(own, *sequence) == Some(&header.document);
+            let earlier = (from..header.sequence).rev().find(is_of_it);
             if let Some(sequence) = earlier {
                 return out.int(-(sequence as i64));
             }

@@ -10,6 +10,9 @@ mod bundles;
 #[path = "changeset/json.rs"]
 mod json;
 #[cfg(test)]
+#[path = "changeset/keys.rs"]
+mod keys;
+#[cfg(test)]
 #[path = "changeset/mutations.rs"]
 mod mutations;
 #[cfg(test)]

@@ -4,7 +4,12 @@ use crate::support::{
     NOW, Raw, RawEntry, RawPage, author, author_bytes, contains, document, draft, fork_after, ids, log_of, put,
     read_page, record, record_signed,
 };
-use changeset::{ChangeSetId, DecodeError, Fault, MemoryLog, PageError, Verified, VerifyError, encode_page};
+use changeset::{
+    Actor, ActorPrefix, ChangeSetId, DecodeError, Fault, Known, Log, MemoryLog, PageError, Verified, VerifyError,
+    encode_page,
+};
+use std::cell::Cell;
+use std::sync::Arc;
 
 fn prefix(entry: &Verified) -> [u8; 8] {
     entry.actor().id().as_bytes()[..8].try_into().unwrap()
@@ -188,4 +193,38 @@ fn a_page_may_say_the_same_at_more_length() {
     let read = read_page(&long, &log).unwrap();
     assert_eq!(read, [a2]);
     assert_eq!(encode_page(&read, &log).unwrap(), short);
+}
+
+/// A log that counts how often it is searched by actor and sequence.
+struct Searched(MemoryLog, Cell<usize>);
+
+impl Log for Searched {
+    fn find(&self, prefix: ActorPrefix, sequence: u64) -> Option<Known> {
+        self.1.set(self.1.get() + 1);
+        self.0.find(prefix, sequence)
+    }
+
+    fn known(&self, id: &ChangeSetId) -> Option<Known> {
+        self.0.known(id)
+    }
+
+    fn actor(&self, prefix: ActorPrefix) -> Option<Arc<Actor>> {
+        self.0.actor(prefix)
+    }
+}
+
+/// Somebody who brings a hundred new records behind sixty old ones: each entry looks back along its chain for one of the
+/// same document, and the log is asked for each place there once.
+#[test]
+fn a_page_asks_the_log_once_for_each_earlier_entry() {
+    let mut a = author(1);
+    let old: Vec<Verified> = (0..60).map(|number| record_signed(&mut a, number, &[])).collect();
+    // One of them goes on with an old record, which is named by its place in the chain.
+    let numbers = [100, 101, 59].into_iter().chain(102..200);
+    let new: Vec<Verified> = numbers.map(|number| record_signed(&mut a, number, &[])).collect();
+    let log = Searched(log_of(&old), Cell::new(0));
+    let page = encode_page(&new, &log).unwrap();
+    assert_eq!(read_page(&page, &log.0).unwrap(), new);
+    assert!(!contains(&page, document(59).id.as_bytes()) && contains(&page, document(100).id.as_bytes()));
+    assert!(log.1.get() <= 60 + new.len() + 1, "{}", log.1.get());
 }
