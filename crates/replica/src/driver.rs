@@ -6,13 +6,13 @@ use crate::error::LinkError;
 use crate::given::Given;
 use crate::replica::{Inner, Replica};
 use crate::serve::Asker;
-use crate::take::refused_name;
+use crate::take::{owed_name, refused_name};
 use bytes::Bytes;
 use changeset::{ChangeSetId, Partition, PublicKey, WorkspaceId};
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use storage::{LogKey, Redraw};
 use sync::{Code, Config, Event, Request, RequestId, Response, Session, SessionError, Tier};
 use tokio::sync::{Notify, mpsc};
@@ -38,6 +38,9 @@ pub type Observer = Box<dyn FnMut(&Event, &Session) + Send>;
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 /// How many bytes of pages a relay reads for a session at once.
 const RELAY_READ_BYTES: usize = 256 << 10;
+/// What a device leaves to relays among themselves is looked at so often: what one of them did not show to have from one time to
+/// the next is compared in a new session.
+const OWED_WAIT: Duration = Duration::from_secs(300);
 
 impl Replica {
     /// A session in which this replica calls, and what drives it.
@@ -104,6 +107,8 @@ pub struct Driver {
     shut: BTreeSet<Partition>,
     /// What the peer gave in this session.
     given: Arc<Given>,
+    /// When it is looked whether the peer has what another relay gave.
+    look_at: Option<Instant>,
     /// Partitions that the peer has open and may not read.
     blind: BTreeSet<Partition>,
     /// Receipts and refusals that wait for the one before them in their partition to be stored, which stands first: an older
@@ -154,6 +159,7 @@ impl Driver {
             judging: BTreeMap::new(),
             shut: BTreeSet::new(),
             given: Arc::default(),
+            look_at: None,
             blind: BTreeSet::new(),
             notes: BTreeMap::new(),
             under_way: 0,
@@ -174,6 +180,15 @@ impl Driver {
     /// The moment came that [`Driver::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session.handle_timeout(now);
+        if self.look_at.is_some_and(|at| at <= now) && self.closing.is_none() {
+            self.look_at = Some(now + OWED_WAIT);
+            // Not while anything is on its way.
+            if self.given.owes_for_long() && self.session.is_level() {
+                let text = "another relay gave what you may not have; this device calls again to compare";
+                self.closing = Some((Code::GOING, text.to_owned()));
+                self.close_if_idle(now);
+            }
+        }
     }
 
     /// The connection is gone, or broken: nothing more comes and goes.
@@ -213,7 +228,10 @@ impl Driver {
 
     /// When [`Driver::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.outcome.is_some() { None } else { self.session.poll_timeout() }
+        if self.outcome.is_some() {
+            return None;
+        }
+        self.session.poll_timeout().into_iter().chain(self.look_at.filter(|_| self.closing.is_none())).min()
     }
 
     /// Whether frames may be handed in now: not while too much waits to be sent, and none to a session that ends.
@@ -263,6 +281,7 @@ impl Driver {
                 is_idle = false;
             }
         }
+        self.look_at = self.given.owes_any().then(|| self.look_at.unwrap_or(now + OWED_WAIT));
         let session = &self.session;
         self.inner.sessions.update(self.number, |live| {
             live.in_flight = session.in_flight();
@@ -395,11 +414,14 @@ impl Driver {
                 if let (Some(workspace), Some(peer)) = (self.session.workspace(), self.session.peer()) {
                     let refused = self.refused.get(partition).into_iter().flatten();
                     self.inner.set_refused(refused_name(workspace, partition, &peer), refused);
+                    if !self.given.owes(partition) {
+                        self.inner.set_even(owed_name(workspace, partition, &peer));
+                    }
                 }
             }
             Event::RolledBack { partition } => self.rolled_back(partition, now),
             Event::PeerRolledBack { partition } => {
-                tracing::warn!(%partition, "the peer was restored from a copy; what it lost is sent again");
+                tracing::info!(%partition, "the peer compares all: it was put back, or what it was told got lost with a line");
             }
             Event::Closed(_) => {}
             _ => {}

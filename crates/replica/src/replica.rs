@@ -32,8 +32,9 @@ pub struct Options {
     /// thousand may push at once; each costs about ten times that while it is taken. Less than a page of the usual
     /// size and pages travel one by one.
     pub window_bytes: u64,
-    /// Whether others' entries that came from one relay are offered to another. Default no: relays that should be equal
-    /// are connected themselves. A carrier between sites that share no relay sets it.
+    /// Whether a device sends to one relay at once what another one gave. Default no: relays that should be equal are
+    /// connected themselves, and if they are not, the device finds it by comparing, when it calls or ten minutes later. A
+    /// carrier between sites that share no relay sets it. A relay passes on everything.
     pub carry: bool,
     /// The wall clock.
     pub clock: Clock,
@@ -283,12 +284,12 @@ impl Inner {
         Ok(self.store.view()?.logs()?.iter().any(|log| log.workspace == *id))
     }
 
-    /// Remembers what a peer says it is: entries that came from a relay are not offered to another.
+    /// Remembers what a peer says it is: a device leaves to relays among themselves what came from one of them.
     pub(crate) fn met(&self, peer: &PublicKey, tier: Tier) {
         let mut tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
         if tier != Tier::Device && tiers.insert(*peer, tier) != Some(tier) {
             let batch = storage::Batch::new().meta(format!("{TIER_PREFIX}{peer}"), Some(vec![tier.code() as u8]));
-            // Only spares an echo; told again at the next meeting if it is not kept.
+            // If it is not kept, what it gave is sent to other relays too; it is told again at the next meeting.
             self.store.commit(storage::Lane::Remote, batch, |_| ());
         }
     }

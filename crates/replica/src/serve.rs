@@ -3,7 +3,7 @@
 use crate::given::Given;
 use crate::recent::RecentPage;
 use crate::replica::Inner;
-use crate::take::refused_name;
+use crate::take::{owed_name, refused_name};
 use access::Push;
 use changeset::{Cursor, LogIncarnation, Partition, PublicKey, RunningHash, WorkspaceId, encode_runs, pack_page};
 use std::sync::{Arc, LazyLock};
@@ -90,7 +90,12 @@ impl Inner {
                             inner.acknowledged.send_modify(|version| *version += 1);
                             reply(answer);
                         };
-                        return self.store(Batch::new().receipt(log, asker.peer, upto, receipt), Box::new(told));
+                        let mut batch = Batch::new();
+                        // The receipt is for all before it, also for what was left out.
+                        if asker.given.owes(&log.partition) {
+                            batch = batch.meta(owed_name(log.workspace, &log.partition, &asker.peer), Some(vec![1]));
+                        }
+                        return self.store(batch.receipt(log, asker.peer, upto, receipt), Box::new(told));
                     }
                     Err(error) => Err(error),
                 }
@@ -202,6 +207,7 @@ impl Inner {
         if is_asked
             && !from_relay
             && !admission.read
+            && !changeset::planted("anybody may read")
             && let Push::Refuse(why) = &admission.push
         {
             let text = why.to_string();
@@ -218,14 +224,21 @@ impl Inner {
         };
         let peer = view.peer(&log, &asker.peer)?;
         let known = peer.cursor;
-        // What the peer refused before is offered again by comparing tips, as if the two met for the first time.
-        let is_refused = !is_asked && view.meta(&refused_name(log.workspace, &log.partition, &asker.peer))?.is_some();
-        let known = known.filter(|_| !is_refused || changeset::planted("what was refused is not offered again"));
+        let receipted = peer.acknowledged.filter(|upto| upto.log == end.log).map_or(0, |upto| upto.position);
+        // Who is asked names our place and begins no comparison.
+        let behind = if is_asked { Behind::default() } else { self.behind(view, asker, &log, receipted)? };
+        // What the peer refused before is offered again by comparing tips, as if the two met for the first time; and what is
+        // left to another relay, which may not have given it.
+        let kept = |name: String| view.meta(&name).map(|kept| kept.is_some());
+        let is_refused = kept(refused_name(log.workspace, &log.partition, &asker.peer))?
+            && !changeset::planted("what was refused is not offered again");
+        let is_owed = behind.is_owed || kept(owed_name(log.workspace, &log.partition, &asker.peer))?;
+        let known = known.filter(|_| is_asked || !is_refused && !is_owed);
         let ours = known.filter(|cursor| peer_log.is_none_or(|log| log == cursor.log) && end.position > 0);
         // Who brings the genesis reads what follows on it: there is nothing to hide yet, and each read asks again.
         let begins = end.position == 0 && log.partition == *AUTHORITY;
-        let receipted = peer.acknowledged.filter(|upto| upto.log == end.log).map_or(0, |upto| upto.position);
-        Ok(Response::Opened { end, fits, place: ours, read: admission.read || from_relay || begins, receipted })
+        let read = admission.read || from_relay || begins || changeset::planted("anybody may read");
+        Ok(Response::Opened { end, fits, place: ours, read, receipted: behind.proven })
     }
 
     /// A log that has nothing yet begins with an append of nothing, so that it has an incarnation to name.
@@ -238,7 +251,7 @@ impl Inner {
 
     /// Whether a peer that was let in may still read; otherwise why not.
     fn may_read(&self, asker: &Asker, log: &LogKey) -> Result<(), String> {
-        if asker.tier != Tier::Device {
+        if asker.tier != Tier::Device || changeset::planted("anybody may read") {
             return Ok(());
         }
         let workspace = self.workspace(&log.workspace).map_err(|error| error.to_string())?;
@@ -302,11 +315,45 @@ impl Inner {
                         || asker.given.is_old(&log.partition, page.end.position)
                         || asker.given.take(&log.partition, &view.page_ids(log, page.first)?))
             }
-            Source::Peer(from, _) => {
-                asker.tier != Tier::Device && !self.options.carry && self.tier_of(from) != Tier::Device
+            Source::Peer(from, _) if self.is_spared(asker, from) => {
+                // What stood here when the partition was opened is compared, if it may be missing.
+                if !asker.given.is_old(&log.partition, page.end.position) {
+                    asker.given.owe(&log.partition, &view.page_ids(log, page.first)?);
+                }
+                true
             }
             _ => false,
         })
+    }
+
+    /// Whether a device leaves to relays among themselves what one of them gave: a thousand devices that call two would
+    /// else bring everything a thousand times. If they are not connected, a comparison finds it.
+    fn is_spared(&self, asker: &Asker, from: &PublicKey) -> bool {
+        self.options.tier == Tier::Device
+            && asker.tier != Tier::Device
+            && !self.options.carry
+            && *from != asker.peer
+            && self.tier_of(from) != Tier::Device
+    }
+
+    /// What stands behind the last receipt of a peer.
+    fn behind(&self, view: &View, asker: &Asker, log: &LogKey, receipted: u64) -> Result<Behind, StorageError> {
+        let (mut at, mut behind) = (receipted, Behind { proven: receipted, is_owed: false });
+        for _ in 0..MAX_LOOKS {
+            let pages = view.pages(log, at, PAGES_AT_ONCE)?;
+            let Some(last) = pages.last() else { return Ok(behind) };
+            at = last.end.position;
+            for page in pages {
+                let Source::Peer(from, _) = &page.source else { continue };
+                if *from == asker.peer && page.first <= behind.proven {
+                    behind.proven = page.end.position;
+                }
+                behind.is_owed |= self.is_spared(asker, from);
+            }
+        }
+        // Too far to walk at each opening: all is compared instead, which ends with a receipt.
+        behind.is_owed |= self.options.tier == Tier::Device && asker.tier != Tier::Device;
+        Ok(behind)
     }
 
     fn knocks(&self, asker: &Asker) -> Vec<Knock> {
@@ -321,6 +368,18 @@ impl Inner {
         self.sessions.knocks(&asker.workspace, |key| authority.admission(key, &partition, now_ms).read)
     }
 }
+
+/// Up to where a peer is known to hold our log, by its last receipt and by what it gave itself behind that; and whether
+/// something follows that another relay gave.
+#[derive(Default)]
+struct Behind {
+    proven: u64,
+    is_owed: bool,
+}
+
+/// How far is walked from the last receipt of a peer: so many times so many pages.
+const MAX_LOOKS: usize = 16;
+const PAGES_AT_ONCE: usize = 64;
 
 /// Reading is done in portions, so that one reader does not keep a worker for long.
 const MAX_PAGES_AT_ONCE: usize = 256;

@@ -1,7 +1,7 @@
 //! Taking what peers send: decode, verify, judge, append.
 
 use crate::overlay::Overlay;
-use crate::replica::Inner;
+use crate::replica::{Inner, Replica};
 use crate::serve::{Asker, Reply, copied};
 use crate::sort::Sorted;
 use changeset::{
@@ -10,7 +10,7 @@ use changeset::{
 };
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
-use storage::{Batch, Held, Lane, LogKey, Source, StorageError, View};
+use storage::{Batch, Held, Lane, LogKey, Redraw, Source, StorageError, View};
 use sync::{Code, Response, Tier};
 
 impl Inner {
@@ -128,6 +128,27 @@ impl Inner {
         Ok(read)
     }
 
+    /// Whether these hold work under the name that this store writes under which it does not have: it was put back or copied,
+    /// and must not go on under that name, or one chain would have two ends. Others may bring it who never saw this log.
+    fn is_lost_work(&self, log: &LogKey, entries: &[Verified]) -> Result<bool, StorageError> {
+        let (key, incarnation) = (self.store.device_key(), self.store.incarnation());
+        let is_named_so = |entry: &&Verified| {
+            let actor = entry.actor();
+            actor.key() == &key && actor.incarnation() == &incarnation
+        };
+        let mut own = entries.iter().filter(is_named_so).peekable();
+        if own.peek().is_none() || changeset::planted("incarnations are kept after a restore") {
+            return Ok(false);
+        }
+        let view = self.store.view()?;
+        for entry in own {
+            if !view.has(log, &entry.id())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn all_known(&self, view: &View, log: &LogKey, entries: &[Verified]) -> Result<bool, StorageError> {
         for entry in entries {
             if !view.has(log, &entry.id())? {
@@ -151,6 +172,16 @@ impl Inner {
     /// Judges entries and commits what is taken.
     fn enter(self: &Arc<Self>, asker: Asker, log: LogKey, entries: Vec<Verified>, place: Option<Cursor>, reply: Reply) {
         let count = entries.len() as u64;
+        match self.is_lost_work(&log, &entries) {
+            Ok(false) => {}
+            Ok(true) => {
+                let replica = Replica { inner: Arc::clone(self) };
+                if let Err(error) = replica.redraw(Redraw::RolledBack) {
+                    return reply(Response::Failed(error.to_string()));
+                }
+            }
+            Err(error) => return reply(Response::Failed(error.to_string())),
+        }
         let sorted = match self.sort(&asker, &log, entries) {
             Ok(sorted) => sorted,
             Err(why) => return reply(Response::Failed(why)),
@@ -261,6 +292,14 @@ impl Inner {
         });
     }
 
+    /// All that a peer was not given is compared.
+    pub(crate) fn set_even(&self, name: String) {
+        if self.store.view().and_then(|view| view.meta(&name)).is_ok_and(|kept| kept.is_some()) {
+            // If it stays, all is compared once more.
+            self.store.commit(Lane::Remote, Batch::new().meta(name, None), |_| ());
+        }
+    }
+
     /// Keeps which entries a peer refused, so that they are not called synced and are offered again.
     pub(crate) fn keep_refused(
         &self,
@@ -308,6 +347,11 @@ const MAX_REFUSED_KEPT: usize = 4096;
 /// Where the refused entries of a peer are kept: in the replica's own values.
 pub fn refused_name(workspace: WorkspaceId, partition: &Partition, peer: &changeset::PublicKey) -> String {
     format!("refused/{}/{partition}/{}", workspace.short(), peer)
+}
+
+/// Where it is kept that a relay answered for a log of which it was not given everything, because another relay had given that.
+pub(crate) fn owed_name(workspace: WorkspaceId, partition: &Partition, peer: &changeset::PublicKey) -> String {
+    format!("owed/{}/{partition}/{}", workspace.short(), peer)
 }
 
 fn bad(error: &PageError) -> Response {

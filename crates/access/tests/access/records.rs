@@ -163,3 +163,10 @@ fn a_record_stands_by_itself() {
     let other = world.author(1, "north").record(draft, NOW).unwrap();
     assert_eq!(Record::read(&other), Err(RecordFault::OtherKind(kind("inspection"))));
 }
+
+/// A grant in a log line, or in a test that fails, names the role.
+#[test]
+fn debug_output_names_the_role() {
+    let grant = Grant { role: Role::new("foreman").unwrap(), ..grant(5, "north") };
+    assert!(format!("{grant:?}").contains("\"foreman\""), "{grant:?}");
+}
