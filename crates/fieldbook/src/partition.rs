@@ -383,7 +383,7 @@ impl Partition {
     /// Writes some list records that are behind. Gives whether there may be more.
     fn list_some(&self) -> Result<bool, Error> {
         let _one_at_a_time = self.cell.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        let batch = self.with(|state| {
+        let (batch, ready, complete) = self.with(|state| {
             let view = self.shared.store().view()?;
             // The log may have grown since what arrived was taken in: a record must not say that it covers that.
             let end = view.log(&self.cell.log)?.map_or(0, |log| log.end.position);
@@ -393,28 +393,36 @@ impl Partition {
             let ready = state.unlisted.iter().filter(|key| state.documents.is_current(key)).take(RECORDS_AT_ONCE);
             let ready: Vec<DocumentKey> = ready.cloned().collect();
             let mut batch = Batch::new();
-            for key in ready {
-                state.unlisted.remove(&key);
-                if let Some(document) = state.documents.document(&key) {
+            // The last records, and that they are the last, are one commit.
+            let mut complete = None;
+            if ready.len() == state.unlisted.len() && state.covered == end {
+                let now = Complete::now(&view, &self.cell.log, state.undecided_documents())?;
+                complete = now.filter(|now| state.complete.as_ref() != Some(now));
+                if let Some((name, bytes)) = complete.as_ref().map(|complete| complete.to_meta(&self.cell.log)) {
+                    batch = batch.meta(name, Some(bytes));
+                }
+            }
+            for key in &ready {
+                state.unlisted.remove(key);
+                if let Some(document) = state.documents.document(key) {
                     let listing = self.shared.listing(&key.kind);
                     batch = batch.document(self.cell.log.clone(), record(document, listing, state.covered));
                 }
             }
-            if batch.is_empty() && state.unlisted.is_empty() && state.covered == end {
-                let complete = Complete::now(&view, &self.cell.log, state.undecided_documents())?;
-                if complete != state.complete {
-                    if let Some((name, bytes)) = complete.as_ref().map(|complete| complete.to_meta(&self.cell.log)) {
-                        batch = batch.meta(name, Some(bytes));
-                    }
-                    state.complete = complete;
-                }
-            }
-            Ok(batch)
+            Ok((batch, ready, complete))
         })?;
         if batch.is_empty() {
             return Ok(false);
         }
-        self.shared.store().commit_now(Lane::Remote, batch)?;
+        let stored = self.shared.store().commit_now(Lane::Remote, batch);
+        if let Some(state) = self.cell.lock().as_mut() {
+            match &stored {
+                Ok(_) if complete.is_some() => state.complete = complete,
+                Ok(_) => {}
+                Err(_) => state.unlisted.extend(ready),
+            }
+        }
+        stored?;
         Ok(true)
     }
 

@@ -89,8 +89,8 @@ pub(crate) fn record(document: &Document, listing: &Listing, position: u64) -> D
     let mut summary = Summary {
         title: listing.titles.iter().find_map(value).map(|value| plain(&value)),
         change_sets: document.len() as u64,
-        conflicts: document.conflicts().len() as u64,
-        last_change_ms: document.history().iter().map(|entry| entry.time).max().unwrap_or(0),
+        conflicts: document.conflict_count() as u64,
+        last_change_ms: document.newest_ms(),
         ..Summary::default()
     };
     let mut indexed = Vec::new();

@@ -115,6 +115,7 @@ pub(crate) struct Graph {
     tracks: Vec<Track>,
     tracks_of: BTreeMap<ActorId, Vec<TrackIx>>,
     heads: Vec<NodeIx>,
+    newest_ms: u64,
 }
 
 impl Graph {
@@ -141,6 +142,11 @@ impl Graph {
     /// The change sets without a successor, in order of arrival.
     pub(crate) fn heads(&self) -> &[NodeIx] {
         &self.heads
+    }
+
+    /// The greatest header time.
+    pub(crate) fn newest_ms(&self) -> u64 {
+        self.newest_ms
     }
 
     /// Replaces a held change set by the same one with more or less of its values or a signature.
@@ -226,6 +232,7 @@ impl Graph {
         }
         self.heads.retain(|head| !node.parents.contains(head));
         self.heads.push(ix);
+        self.newest_ms = self.newest_ms.max(node.entry.header().time);
         self.by_id.insert(node.id(), ix);
         self.nodes.push(node);
         ix

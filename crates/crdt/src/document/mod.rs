@@ -64,9 +64,9 @@ impl Document {
         self.graph.find(id).is_some()
     }
 
-    /// The greatest header time in it.
-    pub(crate) fn newest_ms(&self) -> u64 {
-        self.graph.nodes().iter().map(|node| node.entry.header().time).max().unwrap_or(0)
+    /// The greatest header time in it, in milliseconds since 1970; 0 if it has no change set.
+    pub fn newest_ms(&self) -> u64 {
+        self.graph.newest_ms()
     }
 
     pub(crate) fn graph(&self) -> &Graph {

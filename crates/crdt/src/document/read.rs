@@ -241,38 +241,64 @@ impl Document {
         conflicts
     }
 
-    /// An entry whose marker was removed while somebody who had not seen that wrote into it.
-    fn removed_while_edited(&self, marker: &Path, ix: PathIx) -> Option<Resolution> {
+    /// How many [`Document::conflicts`] there are, without what was said in them.
+    pub fn conflict_count(&self) -> usize {
+        let is_conflict = |(path, ix): &(&Path, PathIx)| {
+            self.structure().visible(*ix).len() > 1
+                && self.resolution(path).is_some_and(|resolution| resolution.is_conflict())
+        };
+        let is_removed = |(path, ix): &(&Path, PathIx)| {
+            let removed = self.removed_entry(path, *ix);
+            removed.is_some_and(|(entry, removals)| self.edits_apart(path, entry, &removals).next().is_some())
+        };
+        let count = |is_one: &dyn Fn(&(&Path, PathIx)) -> bool| self.structure().paths_from("").filter(is_one).count();
+        count(&is_conflict) + count(&is_removed)
+    }
+
+    /// The entry of a marker that was removed, with the removals.
+    fn removed_entry<'a>(&self, marker: &'a Path, ix: PathIx) -> Option<(&'a str, Vec<NodeIx>)> {
         let entry = marker.as_str().strip_suffix('.').filter(|prefix| prefix.ends_with('/'))?;
-        let removals = self.structure().removals(self.graph(), ix);
-        if removals.is_empty() || !self.structure().visible(ix).is_empty() {
+        if !self.structure().visible(ix).is_empty() {
             return None;
         }
-        let is_apart = |edit: &Node| {
+        let removals = self.structure().removals(self.graph(), ix);
+        (!removals.is_empty()).then_some((entry, removals))
+    }
+
+    /// What was written into an entry by those who had not seen these removals, and stands: first values, then texts.
+    fn edits_apart<'a>(
+        &'a self,
+        marker: &'a Path,
+        entry: &'a str,
+        removals: &'a [NodeIx],
+    ) -> impl Iterator<Item = Contender> + 'a {
+        let is_apart = move |edit: &Node| {
             removals
                 .iter()
                 .filter_map(|removal| self.graph().get(*removal))
                 .all(|removal| removal.id() != edit.id() && !removal.follows(edit) && !edit.follows(removal))
         };
-        let mut contenders: Vec<Contender> = Vec::new();
-        for (_, path) in self.structure().paths_from(entry).filter(|(path, _)| *path != marker) {
-            for put in self.structure().visible(path) {
-                let Some(found) = self.structure().put(*put) else { continue };
-                let Some(node) = self.graph().get(found.node).filter(|node| is_apart(node)) else { continue };
-                contenders.push(self.contender(node, self.value_of(*put, None), found.is_purged));
-            }
-        }
-        for (ix, script) in self.texts().scripts() {
-            let Some(node) = self.graph().get(*ix).filter(|node| is_apart(node)) else { continue };
-            let is_counted = self.standings.get(*ix as usize).is_some_and(Standing::is_counted);
-            let mine =
-                script.inserts.iter().filter(|insert| !insert.is_inert && insert.field.as_str().starts_with(entry));
-            let text: Vec<&str> =
-                mine.filter_map(|insert| text_of(self.graph(), *ix, insert, self.judgement())).collect();
-            if is_counted && !text.is_empty() {
-                contenders.push(self.contender(node, Some(Value::String(text.concat())), false));
-            }
-        }
+        let paths = self.structure().paths_from(entry).filter(move |(path, _)| *path != marker);
+        let of_values = paths.flat_map(|(_, path)| self.structure().visible(path)).filter_map(move |put| {
+            let found = self.structure().put(*put)?;
+            let node = self.graph().get(found.node).filter(|node| is_apart(node))?;
+            Some(self.contender(node, self.value_of(*put, None), found.is_purged))
+        });
+        let of_texts = self.texts().inserters(entry).into_iter().filter_map(move |ix| {
+            let node = self.graph().get(ix).filter(|node| is_apart(node))?;
+            self.standings.get(ix as usize).filter(|standing| standing.is_counted())?;
+            let inserts = self.texts().scripts().get(&ix).map_or(&[][..], |script| &script.inserts);
+            let mine = inserts.iter().filter(|insert| !insert.is_inert && insert.field.as_str().starts_with(entry));
+            let text: String = mine.filter_map(|insert| text_of(self.graph(), ix, insert, self.judgement())).collect();
+            (!text.is_empty()).then(|| self.contender(node, Some(Value::String(text)), false))
+        });
+        of_values.chain(of_texts)
+    }
+
+    /// An entry whose marker was removed while somebody who had not seen that wrote into it.
+    fn removed_while_edited(&self, marker: &Path, ix: PathIx) -> Option<Resolution> {
+        let (entry, removals) = self.removed_entry(marker, ix)?;
+        let mut contenders: Vec<Contender> = self.edits_apart(marker, entry, &removals).collect();
         if contenders.is_empty() {
             return None;
         }

@@ -23,6 +23,8 @@ pub(crate) struct Put {
     /// Whether the value was purged, or did not fit what its skeleton said.
     pub(crate) is_purged: bool,
     increments: Vec<(NodeIx, i64)>,
+    /// The sum of the increments.
+    added: i64,
 }
 
 #[derive(Debug)]
@@ -130,11 +132,10 @@ impl Structure {
     /// The amount of one counter, with those of its increments that are in `clock`.
     pub(crate) fn counter(&self, graph: &Graph, put: &Put, clock: Option<&Clock>) -> Option<i64> {
         let Value::Counter(start) = put.value else { return None };
-        let counts = |node: NodeIx| clock.is_none_or(|clock| graph.is_in(node, clock));
         // At most 2^31 increments of at most 2^31: no overflow of 63 bits.
-        Some(
-            put.increments.iter().filter(|(node, _)| counts(*node)).fold(start, |sum, (_, by)| sum.saturating_add(*by)),
-        )
+        let Some(clock) = clock else { return Some(start.saturating_add(put.added)) };
+        let in_past = put.increments.iter().filter(|(node, _)| graph.is_in(*node, clock));
+        Some(in_past.fold(start, |sum, (_, by)| sum.saturating_add(*by)))
     }
 
     /// What is visible at a path to somebody with this past.
@@ -262,7 +263,14 @@ impl Structure {
 
     fn emit_put(&mut self, script: &mut ScriptRun, path: PathIx, value: Value, is_purged: bool) -> bool {
         let put = self.puts.len() as PutIx;
-        self.puts.push(Put { node: script.ix, op_number: script.next_op, value, is_purged, increments: Vec::new() });
+        self.puts.push(Put {
+            node: script.ix,
+            op_number: script.next_op,
+            value,
+            is_purged,
+            increments: Vec::new(),
+            added: 0,
+        });
         if let Some(seen) = script.seen.get_mut(&path) {
             let predecessors = std::mem::replace(&mut seen.visible, vec![put]);
             seen.wrote = Some(Some(put));
@@ -286,6 +294,7 @@ impl Structure {
         let Some(counter) = counter else { return false };
         if let Some(put) = self.puts.get_mut(counter as usize) {
             put.increments.push((script.ix, amount));
+            put.added = put.added.saturating_add(amount);
         }
         script.incremented.push(path);
         script.emit(path, Action::Increment(amount), vec![counter]);
@@ -310,7 +319,8 @@ impl Structure {
                 let before = puts.get(*put as usize).and_then(|put| graph.get(put.node));
                 before.is_some_and(|before| node.follows(before))
             };
-            field.visible.retain(|put| !is_seen(put));
+            let forgets_all = changeset::planted("a write removes what it did not see");
+            field.visible.retain(|put| !is_seen(put) && !forgets_all);
             field.visible.extend(wrote);
         }
         changed.sort_unstable();
@@ -366,7 +376,7 @@ impl ScriptRun {
     /// A delete with nothing visible is inert.
     fn delete(&mut self, path: PathIx) -> bool {
         let Some(seen) = self.seen.get_mut(&path) else { return false };
-        if seen.visible.is_empty() {
+        if seen.visible.is_empty() && !changeset::planted("an op that found nothing is emitted") {
             return false;
         }
         let predecessors = std::mem::take(&mut seen.visible);

@@ -9,6 +9,7 @@ use crate::document::scripts::{Insert, Piece, TextScripts, Unit, resolve};
 use crate::judgement::Judgement;
 use crate::yjs::{YContent, YId, YItem, YRange, YUpdate};
 use changeset::{BranchName, ChangeSetId, DocumentKey, Path, cbor::Writer, hash::CONTEXT_YRS_CLIENT};
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use yrs::updates::decoder::Decode;
 use yrs::{
@@ -82,7 +83,8 @@ pub(crate) struct Texts {
     order: Vec<NodeIx>,
     nodes: HashMap<NodeIx, NodeTexts>,
     writers: Writers,
-    fields: BTreeSet<Path>,
+    /// For each field the change sets that inserted into it, in the order of arrival.
+    fields: BTreeMap<Path, Vec<NodeIx>>,
     /// The fields that anything outside the basic plane was ever inserted into: only there do UTF-16 offsets and code
     /// points differ.
     with_pairs: BTreeSet<Path>,
@@ -108,7 +110,7 @@ impl Texts {
             order: Vec::new(),
             nodes: HashMap::new(),
             writers: Writers::default(),
-            fields: BTreeSet::new(),
+            fields: BTreeMap::new(),
             with_pairs: BTreeSet::new(),
             live: None,
             applied: 0,
@@ -123,7 +125,14 @@ impl Texts {
 
     /// The text fields that anything was ever inserted into, sorted.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &Path> {
-        self.fields.iter()
+        self.fields.keys()
+    }
+
+    /// The change sets that inserted into a field whose path begins with `prefix`, in the order of arrival.
+    pub(crate) fn inserters(&self, prefix: &str) -> BTreeSet<NodeIx> {
+        let fields = self.fields.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let fields = fields.take_while(|(path, _)| path.as_str().starts_with(prefix));
+        fields.flat_map(|(_, nodes)| nodes).copied().collect()
     }
 
     /// Every branch that inserted text, with its Yrs client id.
@@ -148,7 +157,13 @@ impl Texts {
             .filter(|op| matches!(op, changeset::Op::InsertText { .. } | changeset::Op::DeleteText { .. }))
             .map(|op| op.path().clone())
             .collect();
-        self.fields.extend(script.inserts.iter().map(|insert| insert.field.clone()));
+        for insert in &script.inserts {
+            match self.fields.get_mut(&insert.field) {
+                Some(nodes) if nodes.last() == Some(&ix) => {}
+                Some(nodes) => nodes.push(ix),
+                None => drop(self.fields.insert(insert.field.clone(), vec![ix])),
+            }
+        }
         self.scripts.insert(ix, script);
         let at = self.order.partition_point(|other| rank(graph, *other) < rank(graph, ix));
         self.order.insert(at, ix);
@@ -343,7 +358,7 @@ impl Texts {
         let Some(loaded) = load(&state, self.local) else { return };
         let same =
             |field: &Path| self.live.as_ref().is_some_and(|live| all_items(live, field) == all_items(&loaded, field));
-        if self.fields.iter().all(same) {
+        if self.fields.keys().all(same) {
             if self.checkpoints.len() >= MAX_CHECKPOINTS {
                 self.checkpoints.remove(0);
             }
@@ -492,7 +507,9 @@ impl Texts {
 
     /// Whether every script is in `past`, so that the live document is what its author sees.
     pub(crate) fn is_all_in(&self, graph: &Graph, past: &Clock) -> bool {
-        self.order.iter().all(|ix| graph.is_in(*ix, past))
+        // Whoever has the heads has everything.
+        let has = |ix: &NodeIx| graph.is_in(*ix, past);
+        graph.heads().iter().all(has) || self.order.iter().all(has)
     }
 
     /// The client id and Yrs clock under which a branch goes on writing after `implied`.

@@ -1,7 +1,13 @@
 //! Lists are read without opening documents, and are complete when they were brought up to date.
 
 use crate::support::{Site, path, pier};
-use fieldbook::{Bundle, DocumentKey, Edits, Fieldbook, Filter, Invitation, Kind, Partition, Settings, Value};
+use fieldbook::{
+    Bundle, DeviceKey, DocumentKey, Edits, Error, Fieldbook, Filter, Invitation, Kind, NewWorkspace, Partition,
+    Settings, Value,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use storage::{Backend, MemoryBackend, Read, StorageError, Store, Write};
 
 fn with_status(partition: &Partition, status: &str) -> Vec<DocumentKey> {
     let kind = Kind::new("inspection").unwrap();
@@ -78,4 +84,88 @@ fn drafts_and_what_an_app_remembers_stay_on_the_device() {
     site.ana.remember("theme", None).unwrap();
     assert!(partition.drafts().unwrap().is_empty());
     assert_eq!(site.ana.remembered("theme").unwrap(), None);
+}
+
+/// Tables in memory, as on a disk that has no room for a while.
+#[derive(Debug, Default)]
+struct Crowded {
+    tables: MemoryBackend,
+    is_full: AtomicBool,
+    commits: AtomicUsize,
+}
+
+impl Backend for Crowded {
+    fn read(&self) -> Result<Box<dyn Read + Send + Sync>, StorageError> {
+        self.tables.read()
+    }
+
+    fn write(&self, write: &mut dyn FnMut(&mut dyn Write) -> Result<(), StorageError>) -> Result<(), StorageError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(StorageError::Full { doing: "committing" });
+        }
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.tables.write(write)
+    }
+
+    fn compact(&self) -> Result<(), StorageError> {
+        self.tables.compact()
+    }
+
+    fn size(&self) -> Result<u64, StorageError> {
+        self.tables.size()
+    }
+
+    fn reopen(&self) -> Result<(), StorageError> {
+        self.tables.reopen()
+    }
+}
+
+/// A device over such a disk, whose background runs when it is told to.
+fn crowded() -> (Arc<Crowded>, Fieldbook) {
+    let disk = Arc::new(Crowded::default());
+    let mut options = storage::Options::default();
+    options.is_stepped = true;
+    let store = Store::with_backend(Arc::clone(&disk) as Arc<dyn Backend>, options).unwrap();
+    let root = DeviceKey::from_secret(&[7; 32]);
+    let new = NewWorkspace {
+        name: "Harbour".into(),
+        roots: vec![&root],
+        threshold: 1,
+        device: "Ana's tablet".into(),
+        person: "Ana".into(),
+        partition: pier(),
+    };
+    (disk, Fieldbook::create_in(store, &new, Settings::new().unwrap()).unwrap())
+}
+
+/// The disk was full when the list was to be written: nobody may be told afterwards that it is complete without it.
+#[test]
+fn a_list_record_that_could_not_be_written_is_written_later() {
+    let (disk, ana) = crowded();
+    let partition = ana.partition(&pier()).unwrap();
+    refresh(&partition);
+    let first = inspection(&ana, "draft");
+    disk.is_full.store(true, Ordering::Relaxed);
+    assert!(matches!(partition.refresh_lists(|_, _| ()), Err(Error::Storage(_))));
+    disk.is_full.store(false, Ordering::Relaxed);
+    let second = inspection(&ana, "scheduled");
+    refresh(&partition);
+    assert_eq!(with_status(&partition, "draft"), [first]);
+    assert_eq!(with_status(&partition, "scheduled"), [second]);
+}
+
+/// Each commit is a sync of the disk.
+#[test]
+fn an_edit_and_what_lists_show_of_it_are_two_commits() {
+    let (disk, ana) = crowded();
+    let document = inspection(&ana, "draft");
+    while ana.step().unwrap() {}
+    let before = disk.commits.load(Ordering::Relaxed);
+    let partition = ana.partition(&pier()).unwrap();
+    partition.edit(&document, "plan", |tx| tx.put(&path("status"), "scheduled".into())).unwrap();
+    while ana.step().unwrap() {}
+    assert_eq!(disk.commits.load(Ordering::Relaxed) - before, 2);
+    assert_eq!(with_status(&partition, "scheduled"), [document]);
+    assert_eq!(refresh(&partition), 0);
+    assert_eq!(disk.commits.load(Ordering::Relaxed) - before, 2, "the lists are known to be complete");
 }

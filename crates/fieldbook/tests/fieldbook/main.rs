@@ -15,4 +15,8 @@ mod lists;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod said;
+#[cfg(test)]
+mod stepped;
+#[cfg(test)]
 mod support;

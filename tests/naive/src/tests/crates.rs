@@ -107,6 +107,8 @@ fn compare_documents(ours: &Document, theirs: &crdt::Document, seen: &mut Seen) 
     see("text", ours.texts.values().map(|text| text.chars().count()).sum());
     see("value", ours.fields.len());
     let conflicts = theirs.conflicts();
+    assert_eq!(theirs.conflict_count(), conflicts.len(), "{conflicts:?}");
+    assert_eq!(theirs.newest_ms(), theirs.history().iter().map(|entry| entry.time).max().unwrap_or(0));
     assert_eq!(ours.conflicts.len(), conflicts.len(), "{:?}\n{conflicts:?}", ours.conflicts);
     for (ours, theirs) in ours.conflicts.iter().zip(conflicts) {
         let rule = match theirs.rule {
