@@ -22,6 +22,8 @@ struct Faults {
     is_watched: bool,
     /// No room for anything new.
     is_full: bool,
+    /// Every transaction is said to be stored, and none is: how a relay lies about what it has.
+    forgets: bool,
 }
 
 impl Faults {
@@ -132,6 +134,11 @@ impl Disk {
         lock(&self.faults).cut_at = None;
     }
 
+    /// From now on, or no more, what is written to tables is forgotten at once, and called stored.
+    pub fn set_forgetful(&self, forgets: bool) {
+        lock(&self.faults).forgets = forgets;
+    }
+
     /// So many calls from now fail.
     pub fn fail(&self, calls: u32) {
         lock(&self.faults).failing = calls;
@@ -209,6 +216,9 @@ impl Backend for Tables {
         self.call(DOING)?;
         if lock(&self.faults).is_full {
             return Err(StorageError::Full { doing: DOING });
+        }
+        if lock(&self.faults).forgets {
+            return self.inner.copy().write(write);
         }
         self.inner.write(write)?;
         // The power may go when everything is on the disk and before anybody heard of it.

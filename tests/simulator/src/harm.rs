@@ -158,12 +158,20 @@ impl Harm {
         let at = path(["status", "items/7/.", "items/7/outcome", "picked", "risk"][dice.index(5)]);
         let field = path(["note", "findings"][dice.index(2)]);
         match dice.below(6) {
-            0 | 1 => Edit::Put { path: at, value: Value::Int(i64::try_from(dice.below(99)).unwrap_or(0)) },
+            0 | 1 => {
+                let number = i64::try_from(dice.below(99)).unwrap_or(0);
+                Edit::Put { path: at, value: if dice.chance(40) { Value::Counter(number) } else { Value::Int(number) } }
+            }
             2 => Edit::Delete { path: at },
             3 => Edit::Increment { path: at, amount: 1 - i64::try_from(dice.below(3)).unwrap_or(0) },
             4 => {
                 let origin = |dice: &mut Dice| dice.chance(70).then(|| self.item(dice));
-                let (left, right) = (origin(dice), origin(dice));
+                let (left, mut right) = (origin(dice), origin(dice));
+                if let Some(left) = left.as_ref().filter(|_| dice.chance(30)) {
+                    // Turned around, as no editor writes it.
+                    let clock = left.clock.saturating_sub(u32::try_from(dice.below(3)).unwrap_or(0));
+                    right = Some(ItemRef { clock, ..*left });
+                }
                 Edit::InsertText { path: field, left, right, text: ["evil", "😀", "z"][dice.index(3)].to_owned() }
             }
             _ => {

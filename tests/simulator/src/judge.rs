@@ -5,6 +5,7 @@ use crate::world::World;
 use changeset::{ChangeSetId, Partition as PartitionName, Path};
 use crdt::State;
 use std::collections::{BTreeMap, BTreeSet};
+use storage::LogKey;
 
 /// Everything that is held of each partition, by machine.
 pub type Held = BTreeMap<usize, BTreeSet<ChangeSetId>>;
@@ -52,6 +53,9 @@ pub fn judge(world: &World) -> anyhow::Result<()> {
         if let Some(lost) = promised.iter().find(|id| !is_kept(id)) {
             anyhow::bail!("{} in {partition} was called durable, and nobody has it", short(lost));
         }
+    }
+    if let Some(fault) = world.ledger.old_names(&world.machines, world.workspace) {
+        anyhow::bail!(fault);
     }
     let mut known = BTreeMap::new();
     let mut accepted: BTreeMap<PartitionName, BTreeSet<ChangeSetId>> = BTreeMap::new();
@@ -125,6 +129,21 @@ pub fn judge(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether some honest machine keeps that another one refused something, or put it aside.
+pub fn is_anything_refused(world: &World) -> bool {
+    let keys: Vec<_> = honest(world).map(Machine::public_key).collect();
+    let partitions = names(world);
+    honest(world).any(|machine| {
+        let Some(view) = machine.store().and_then(|store| machine.disk.watched(|| store.view().ok())) else {
+            return true;
+        };
+        let is_kept = |name: &str| view.meta(name).map_or(true, |kept| kept.is_some());
+        partitions
+            .iter()
+            .any(|partition| keys.iter().any(|key| is_kept(&replica::refused_name(world.workspace, partition, key))))
+    })
+}
+
 /// Where the one value that people see is not the model's: the digest holds all that are visible.
 fn shown_otherwise(open: &fieldbook::Partition, state: &naive::State) -> Option<String> {
     let found = open.read(|documents| {
@@ -156,11 +175,19 @@ fn difference(open: &fieldbook::Partition, state: &naive::State) -> String {
 /// Whether everything is everywhere: cheap enough to ask often, since no model is asked.
 pub fn is_even(world: &World) -> bool {
     names(world).iter().all(|partition| {
-        held(world, partition).is_ok_and(|all| {
-            let mut sets = all.values();
-            let first = sets.next();
-            sets.all(|set| Some(set) == first)
-        })
+        let log = LogKey::new(world.workspace, partition.clone());
+        let length = |machine: &Machine| {
+            machine.disk.watched(|| machine.store()?.view().ok()?.log(&log).ok()?).map_or(0, |state| state.end.position)
+        };
+        let mut lengths = honest(world).map(length);
+        let first = lengths.next();
+        // Logs of different lengths do not hold the same, and to see that costs nothing.
+        lengths.all(|length| Some(length) == first)
+            && held(world, partition).is_ok_and(|all| {
+                let mut sets = all.values();
+                let first = sets.next();
+                sets.all(|set| Some(set) == first)
+            })
     })
 }
 

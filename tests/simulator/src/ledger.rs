@@ -2,7 +2,7 @@
 
 use crate::clock::Micros;
 use crate::machine::{Machine, Role};
-use changeset::{ChangeSetId, Partition as PartitionName, WorkspaceId};
+use changeset::{ChangeSetId, Incarnation, Partition as PartitionName, WorkspaceId};
 use fieldbook::{Connectivity, Reached, Saved};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::LogKey;
@@ -28,6 +28,8 @@ pub struct Ledger {
     claims: BTreeMap<(usize, u64), u64>,
     versions: BTreeMap<usize, u64>,
     relay_rollbacks: u64,
+    /// The incarnation of each device that was put back, and what it had saved until then.
+    forgotten: Vec<(usize, Incarnation, BTreeMap<PartitionName, BTreeSet<ChangeSetId>>)>,
     broken: Option<String>,
     /// Claims that were checked.
     pub checked: u64,
@@ -65,6 +67,46 @@ impl Ledger {
         self.open.remove(&machine);
     }
 
+    /// A device is about to be put back.
+    pub fn forgets(&mut self, machine: &Machine, incarnation: Incarnation) {
+        if machine.role == Role::Device {
+            self.forgotten.push((machine.number, incarnation, machine.promised.clone()));
+        }
+    }
+
+    /// A device that was put back and met somebody who has work of its that it lost must write under a new name.
+    pub fn old_names(&self, machines: &[Machine], workspace: WorkspaceId) -> Option<String> {
+        self.forgotten.iter().find_map(|(number, incarnation, saved)| {
+            let device = &machines[*number];
+            let store = device.store()?;
+            let came_back = |partition: &PartitionName, id: &ChangeSetId| {
+                let log = LogKey::new(workspace, partition.clone());
+                let known = device.disk.watched(|| store.view().ok()?.known(&log, id).ok()?);
+                known.is_some_and(|known| !known.own)
+            };
+            let is_back = saved.iter().any(|(partition, ids)| ids.iter().any(|id| came_back(partition, id)));
+            (is_back && store.incarnation() == *incarnation).then(|| {
+                format!("machine {number} was put back, got its own work from others, and writes on under its old name")
+            })
+        })
+    }
+
+    /// Whom nobody let in has nothing but what it wrote itself.
+    pub fn shut_out(&mut self, machine: &Machine, workspace: WorkspaceId, partitions: &[PartitionName]) {
+        let Some(store) = machine.store().filter(|_| machine.role == Role::Stranger) else { return };
+        for partition in partitions {
+            let log = LogKey::new(workspace, partition.clone());
+            let Some(view) = machine.disk.watched(|| store.view().ok()) else { return };
+            let all = view.log(&log).ok().flatten().map_or(0, |state| state.end.position);
+            let own = view.own_after(&log, 0).map_or(all, |(own, _)| own);
+            self.checked += 1;
+            if all > own {
+                let (number, others) = (machine.number, all - own);
+                self.broken(format!("nobody let machine {number} in, and it has {others} of {partition}"));
+            }
+        }
+    }
+
     /// A machine opened what was on its disk: everything that it ever called durable must be there.
     pub fn started(&mut self, machine: &Machine, workspace: WorkspaceId) {
         for (partition, ids) in &machine.promised {
@@ -97,7 +139,24 @@ impl Ledger {
             let state = machines[number].sessions.get(line).and_then(crate::machine::Session::connectivity);
             let Some(Connectivity::UpToDate { as_of_ms }) = state else { continue };
             if self.claims.insert((number, *line), as_of_ms) != Some(as_of_ms) {
+                if machines[*peer].sessions.contains_key(line) {
+                    self.rewritten(machines, number, *peer, workspace);
+                }
                 self.up_to_date(machines, number, *peer, workspace, now);
+            }
+        }
+    }
+
+    /// Nobody has more on its way than the peer has room for, one frame more allowed.
+    pub fn windows(&mut self, machines: &[Machine], number: usize, lines: &[(u64, usize)]) {
+        for (line, peer) in lines {
+            let Some(session) = machines[number].sessions.get(line) else { continue };
+            let on_its_way = session.session().in_flight();
+            let most = machines[*peer].window_bytes + sync::limits::MAX_FRAME_BYTES as u64;
+            if on_its_way > most {
+                self.broken(format!(
+                    "machine {number} sends {on_its_way} bytes at once to machine {peer}, which takes {most}"
+                ));
             }
         }
     }
@@ -165,6 +224,30 @@ impl Ledger {
                 "machine {number} says that it is up to date with machine {peer}, which has no {id} in {partition}, saved \
                  {before} µs before"
             ));
+        }
+    }
+
+    /// Whoever is up to date with a peer stands in that peer's log as it is: a log that was rewritten, or shown to others in
+    /// another way, has been noticed.
+    fn rewritten(&mut self, machines: &[Machine], number: usize, peer: usize, workspace: WorkspaceId) {
+        let (device, other) = (&machines[number], &machines[peer]);
+        if other.role != Role::TwoFaced || other.has_lied {
+            return;
+        }
+        for partition in &device.partitions {
+            let log = LogKey::new(workspace, partition.clone());
+            let key = other.public_key();
+            let place = device.disk.watched(|| device.store()?.view().ok()?.peer(&log, &key).ok()?.cursor);
+            let Some(place) = place else { continue };
+            let stands = other.disk.watched(|| other.store()?.view().ok()?.matches(&log, &place).ok());
+            self.checked += 1;
+            if stands == Some(false) {
+                self.broken(format!(
+                    "machine {number} says that it is up to date with machine {peer}, whose log of {partition} is not as it was \
+                     at {}",
+                    place.position
+                ));
+            }
         }
     }
 

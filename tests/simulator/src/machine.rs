@@ -140,6 +140,10 @@ pub struct Machine {
     pub promised: BTreeMap<PartitionName, BTreeSet<ChangeSetId>>,
     /// Relays whose word is believed that they are.
     pub relays: BTreeSet<PublicKey>,
+    /// Bytes that one peer may have on their way to it.
+    pub window_bytes: u64,
+    /// Whether it ever called stored what it forgot.
+    pub has_lied: bool,
     key: DeviceKey,
     starts: u64,
     seed: u64,
@@ -153,9 +157,14 @@ impl Machine {
         for part in secret.chunks_mut(8) {
             part.copy_from_slice(&dice.bits().to_le_bytes());
         }
+        // Small windows fill, and credit shows.
+        let is_small = Dice::new(seed, 0x7769_6e64 + number as u64).chance(50);
+        let usual = ReplicaOptions::new(role.tier()).window_bytes;
         Self {
             number,
             role,
+            has_lied: false,
+            window_bytes: if is_small { sync::limits::MIN_WINDOW_BYTES } else { usual },
             disk: Disk::new(is_file),
             clock: WallClock::new(time),
             body: None,
@@ -199,10 +208,7 @@ impl Machine {
         options.clock = self.clock.clock();
         options.policy.free_disk_min = 0;
         options.policy.relays = self.relays.clone();
-        // Small windows fill, and credit shows.
-        if Dice::new(self.seed, 0x7769_6e64 + self.number as u64).chance(50) {
-            options.window_bytes = sync::limits::MIN_WINDOW_BYTES;
-        }
+        options.window_bytes = self.window_bytes;
         options
     }
 

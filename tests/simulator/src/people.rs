@@ -10,17 +10,46 @@ const FIELDS: [&str; 3] = ["note", "findings", "items/7/note"];
 const PATHS: [&str; 9] =
     ["status", "assignee", "items/7/.", "items/7/outcome", "items/8/.", "items/8/outcome", "picked", "risk", "total"];
 
+/// Which records people write in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A few, all of them at once, so that they disagree as often as can be.
+    Close,
+    /// The newest ones, as work goes on from record to record: however much was written, a record is of usual length.
+    Measured,
+}
+
+/// The most records that anybody writes in at a time.
+const MAX_RECORDS: usize = 6;
+/// Among how many of the last change sets the newest records are looked for.
+const RECENT: usize = 128;
+
 /// A person does something on a device: gives what was saved.
 ///
 /// # Errors
 /// What the crate says, which may be right: rules, rights, a full disk.
-pub fn act(book: &Fieldbook, partition: &PartitionName, dice: &mut Dice) -> Result<Vec<Saved>, Error> {
+pub fn act(book: &Fieldbook, partition: &PartitionName, way: Way, dice: &mut Dice) -> Result<Vec<Saved>, Error> {
     let open = book.partition(partition)?;
     let known: Vec<DocumentKey> = open.read(|documents| {
         let is_a_record = |key: &&DocumentKey| !matches!(key.kind.as_str(), access::KIND_ACCESS | access::KIND_DEVICE);
-        documents.documents().map(crdt::Document::key).filter(is_a_record).cloned().collect()
+        if way == Way::Close {
+            return documents.documents().map(crdt::Document::key).filter(is_a_record).cloned().collect::<Vec<_>>();
+        }
+        let entries = documents.log().entries();
+        let recent = entries.iter().skip(entries.len().saturating_sub(RECENT)).map(|entry| &entry.header().document);
+        let mut records: Vec<&DocumentKey> = recent.filter(is_a_record).collect();
+        // Ids begin with the time of creation.
+        records.sort_unstable_by_key(|key| key.id);
+        records.dedup();
+        let mut records = records.split_off(records.len().saturating_sub(MAX_RECORDS));
+        records.sort_unstable();
+        records.into_iter().cloned().collect()
     })?;
-    if known.is_empty() || (known.len() < 6 && dice.chance(12)) {
+    let begins = match way {
+        Way::Close => known.len() < MAX_RECORDS && dice.chance(12),
+        Way::Measured => dice.chance(3),
+    };
+    if known.is_empty() || begins {
         return create(book, partition, dice);
     }
     // Most write where others write too.

@@ -5,23 +5,26 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const BUGS: &[&str] = &[
+    "a failed read breaks the store",
+    "a grant never ends",
+    "a lagging reader skips a page",
+    "a late grant moves nothing",
+    "a write removes what it did not see",
+    "an op that found nothing is emitted",
+    "anybody may read",
+    "incarnations are kept after a restore",
+    "level is said while pages are on their way",
     "own previous change set is no parent",
-    "right origin is trusted",
-    "the value that arrived last wins",
+    "saved is said before it is durable",
+    "sessions are not told that a log grew",
     "text of a masked author is shown",
     "the fork that came first keeps the name",
     "the mask moves and nothing is rebuilt",
-    "a grant never ends",
-    "a late grant moves nothing",
-    "saved is said before it is durable",
-    "a failed read breaks the store",
-    "level is said while pages are on their way",
-    "a lagging reader skips a page",
+    "the value that arrived last wins",
     "tips leave branches out",
     "what a copy gave is not sent to the other",
-    "sessions go on after logs began anew",
+    "what is put aside is called synced",
     "who is let in later stays blind",
-    "sessions are not told that a log grew",
 ];
 
 const SEEDS: u64 = 50;

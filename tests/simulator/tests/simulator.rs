@@ -1,6 +1,6 @@
 //! Hundreds of seeds, the same every time.
 
-use simulator::{Scenario, Size, many, run, shrink};
+use simulator::{Scenario, Size, World, many, run, shrink};
 use std::time::Duration;
 
 /// Every seed of a run of three hundred. A failure is made short and named by the line that repeats it.
@@ -44,4 +44,18 @@ fn a_story_is_made_short_and_repeated_by_its_numbers() {
     let line = shrink::repeats(&kept, scenario.steps.len());
     assert!(line.starts_with("--seed 7 --keep 0,3,6"), "{line}");
     assert!(run(kept).fault.is_none());
+}
+
+/// Each edit that was counted is on four devices and a relay: the judge compares what all of them hold. People wrote in the
+/// same records without having seen each other's work, or nothing would have been merged.
+#[test]
+fn a_story_for_measuring_ends_with_everything_everywhere() {
+    let mut worlds = [(); 2].map(|()| World::new(Scenario::new(4, Size::calm(400))).unwrap());
+    let [first, second] = worlds.each_mut().map(simulator::play);
+    let [mut world, again] = worlds;
+    assert_eq!((first, &world.story, &world.counts), (second, &again.story, &again.counts));
+    assert_eq!(simulator::fault_of(&mut world), None);
+    assert!(world.counts.edits > 300 && world.counts.sessions >= 12, "{:?}", world.counts);
+    let apart = simulator::calm::written_apart(&world);
+    assert!(apart > 50, "{apart} of {} edits beside another one", world.counts.edits);
 }

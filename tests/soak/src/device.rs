@@ -173,7 +173,7 @@ impl Device {
     }
 
     fn act(&mut self) -> Result<Vec<Saved>, Error> {
-        simulator::people::act(&self.book, &self.name, &mut self.dice)
+        simulator::people::act(&self.book, &self.name, simulator::people::Way::Close, &mut self.dice)
     }
 
     /// A document more, so that not everything is written into a few.
