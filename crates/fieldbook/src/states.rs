@@ -30,7 +30,7 @@ pub enum Connectivity {
         to_receive: u64,
     },
     /// Both sides hold what the other had. What came from another relay since the call began is left to the relays to exchange
-    /// for ten minutes, and not waited for.
+    /// for up to ten minutes, and not waited for.
     UpToDate {
         /// When that was last so, in milliseconds since 1970.
         as_of_ms: u64,

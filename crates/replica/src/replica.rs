@@ -33,7 +33,7 @@ pub struct Options {
     /// size and pages travel one by one.
     pub window_bytes: u64,
     /// Whether a device sends to one relay at once what another one gave. Default no: relays that should be equal are
-    /// connected themselves, and if they are not, the device finds it by comparing, when it calls or ten minutes later. A
+    /// connected themselves, and if they are not, the device finds it by comparing, when it calls or within ten minutes. A
     /// carrier between sites that share no relay sets it. A relay passes on everything.
     pub carry: bool,
     /// The wall clock.

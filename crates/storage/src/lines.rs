@@ -44,10 +44,10 @@ pub(crate) fn gather(
 ) -> Result<Lines, StorageError> {
     let mut lines = Lines::default();
     let mut open: HashSet<ChangeSetId> = HashSet::new();
-    let mut bytes = 0_usize;
+    let (mut bytes, mut before) = (0_usize, None);
     while let Some(position) = wanted.first().copied() {
         let page = pages::at(index, position)?;
-        let entries = pages::entries(index, &page)?;
+        let entries = pages::entries(index, &page, &mut before)?;
         attest(&mut wanted, ends, page.first, &entries);
         for (position, entry) in (page.first..).zip(&entries) {
             if !wanted.remove(&position) {
@@ -72,10 +72,10 @@ pub(crate) fn gather(
 
 /// The entries at exactly these positions, signed or not.
 pub(crate) fn exactly(index: &Index<'_>, mut wanted: BTreeSet<u64>) -> Result<Vec<Verified>, StorageError> {
-    let mut found = Vec::new();
+    let (mut found, mut before) = (Vec::new(), None);
     while let Some(position) = wanted.first().copied() {
         let page = pages::at(index, position)?;
-        let entries = pages::entries(index, &page)?;
+        let entries = pages::entries(index, &page, &mut before)?;
         found.extend((page.first..).zip(entries).filter(|(at, _)| wanted.remove(at)).map(|(_, entry)| entry));
         wanted = wanted.split_off(&page.end.position);
     }

@@ -157,9 +157,9 @@ fn merge_next(
     let (run, packed, first, end, source) = {
         let index = Index { read: &*write, number, log, names };
         let Some(run) = next(&index, &record, from, limits, full_only)? else { return Ok(None) };
-        let mut entries: Vec<Verified> = Vec::new();
+        let (mut entries, mut before): (Vec<Verified>, _) = (Vec::new(), None);
         for page in &run.pages {
-            entries.extend(pages::entries(&index, page)?);
+            entries.extend(pages::entries(&index, page, &mut before)?);
         }
         let (Some(head), Some(tail)) = (run.pages.first(), run.pages.last()) else { return Ok(None) };
         let source = if run.pages.iter().all(|page| page.source == head.source) { head.source } else { Source::Mixed };

@@ -90,8 +90,13 @@ pub(crate) fn rows_from(index: &Index<'_>, first: u64, limit: usize) -> Result<V
 }
 
 /// The entries of a page. No signature is checked again: the row's check stands for the page, and the running hash for what
-/// the page refers to, which comes from rows that have no check.
-pub(crate) fn entries(index: &Index<'_>, page: &StoredPage) -> Result<Vec<Verified>, StorageError> {
+/// the page refers to, which comes from rows that have no check. `before` is the end of the page that was read last: where
+/// this one follows it, its row is not read again.
+pub(crate) fn entries(
+    index: &Index<'_>,
+    page: &StoredPage,
+    before: &mut Option<Cursor>,
+) -> Result<Vec<Verified>, StorageError> {
     let damage = |what| index.damage(Table::Pages, Some(page.first), what);
     let frame = LogPage::from_bytes(&page.frame).map_err(|_| damage("a page is not in its form"))?;
     let page_error = |error| StorageError::Page { doing: "reading a page", log: index.log.clone(), error };
@@ -102,13 +107,15 @@ pub(crate) fn entries(index: &Index<'_>, page: &StoredPage) -> Result<Vec<Verifi
     if entries.len() as u64 != page.end.position - page.first {
         return Err(damage("a page has another number of entries than it says"));
     }
-    let start = match page.first.checked_sub(1) {
-        None => RunningHash::start(&index.log.workspace, &index.log.partition, &page.end.log),
-        Some(last) => at(index, last)?.end.hash,
+    let start = match (page.first.checked_sub(1), before.filter(|end| end.position == page.first)) {
+        (None, _) => RunningHash::start(&index.log.workspace, &index.log.partition, &page.end.log),
+        (Some(_), Some(end)) => end.hash,
+        (Some(last), None) => at(index, last)?.end.hash,
     };
     if entries.iter().fold(start, |hash, entry| hash.then(&entry.id())) != page.end.hash {
         return Err(damage("a page gives other entries than its running hash says: what it refers to is damaged"));
     }
+    *before = Some(page.end);
     Ok(entries)
 }
 

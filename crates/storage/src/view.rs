@@ -100,10 +100,10 @@ impl View {
     pub fn entries(&self, log: &LogKey, positions: Range<u64>) -> Result<Vec<Verified>, StorageError> {
         self.with(log, Vec::new(), |index, record| {
             let (mut next, end) = (positions.start, positions.end.min(record.end.position));
-            let mut found = Vec::new();
+            let (mut found, mut before) = (Vec::new(), None);
             while next < end {
                 let page = pages::at(index, next)?;
-                let entries = pages::entries(index, &page)?;
+                let entries = pages::entries(index, &page, &mut before)?;
                 let within = |(number, _): &(u64, Verified)| (next..end).contains(number);
                 found.extend((page.first..).zip(entries).filter(within).map(|(_, entry)| entry));
                 next = page.end.position;

@@ -1,9 +1,8 @@
 //! Lists are read without opening documents, and are complete when they were brought up to date.
 
-use crate::support::{Site, path, pier};
+use crate::support::{Site, harbour, path, pier};
 use fieldbook::{
-    Bundle, DeviceKey, DocumentKey, Edits, Error, Fieldbook, Filter, Invitation, Kind, NewWorkspace, Partition,
-    Settings, Value,
+    Bundle, DeviceKey, DocumentKey, Edits, Error, Fieldbook, Filter, Invitation, Kind, Partition, Settings, Value,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -127,15 +126,7 @@ fn crowded() -> (Arc<Crowded>, Fieldbook) {
     options.is_stepped = true;
     let store = Store::with_backend(Arc::clone(&disk) as Arc<dyn Backend>, options).unwrap();
     let root = DeviceKey::from_secret(&[7; 32]);
-    let new = NewWorkspace {
-        name: "Harbour".into(),
-        roots: vec![&root],
-        threshold: 1,
-        device: "Ana's tablet".into(),
-        person: "Ana".into(),
-        partition: pier(),
-    };
-    (disk, Fieldbook::create_in(store, &new, Settings::new().unwrap()).unwrap())
+    (disk, Fieldbook::create_in(store, &harbour(&root), Settings::new().unwrap()).unwrap())
 }
 
 /// The disk was full when the list was to be written: nobody may be told afterwards that it is complete without it.

@@ -1,7 +1,7 @@
 //! Devices and a relay in one thread, on a clock of the test.
 
-use crate::support::pier;
-use fieldbook::{Connectivity, DeviceKey, Fieldbook, NewWorkspace, Settings, SteppedLink};
+use crate::support::{harbour, pier};
+use fieldbook::{Connectivity, DeviceKey, Fieldbook, Settings, SteppedLink};
 use replica::{Driver, Options, Replica};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -72,15 +72,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(AtomicU64::new(1_772_434_800_000));
         let root = DeviceKey::from_secret(&[7; 32]);
-        let new = NewWorkspace {
-            name: "Harbour".into(),
-            roots: vec![&root],
-            threshold: 1,
-            device: "Ana's tablet".into(),
-            person: "Ana".into(),
-            partition: pier(),
-        };
-        let ana = Fieldbook::create_in(store(1, &clock), &new, settings(&clock)).unwrap();
+        let ana = Fieldbook::create_in(store(1, &clock), &harbour(&root), settings(&clock)).unwrap();
         let workspace = ana.workspace();
         let ben = Fieldbook::join_in(store(2, &clock), workspace, "ben", &[pier()], settings(&clock)).unwrap();
         let mut options = Options::new(Tier::Relay);

@@ -17,6 +17,18 @@ pub(crate) fn path(text: &str) -> Path {
     Path::new(text).unwrap()
 }
 
+/// The workspace that Ana founds.
+pub(crate) fn harbour(root: &DeviceKey) -> NewWorkspace<'_> {
+    NewWorkspace {
+        name: "Harbour".into(),
+        roots: vec![root],
+        threshold: 1,
+        device: "Ana's tablet".into(),
+        person: "Ana".into(),
+        partition: pier(),
+    }
+}
+
 pub(crate) struct Site {
     pub(crate) folder: TempDir,
     pub(crate) ana: Fieldbook,
@@ -27,15 +39,7 @@ impl Site {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = DeviceKey::from_secret(&[7; 32]);
-        let new = NewWorkspace {
-            name: "Harbour".into(),
-            roots: vec![&root],
-            threshold: 1,
-            device: "Ana's tablet".into(),
-            person: "Ana".into(),
-            partition: pier(),
-        };
-        let ana = Fieldbook::create(folder.path().join("ana"), &new, Settings::new().unwrap()).unwrap();
+        let ana = Fieldbook::create(folder.path().join("ana"), &harbour(&root), Settings::new().unwrap()).unwrap();
         Self { folder, ana }
     }
 
